@@ -1,0 +1,643 @@
+"""The decoder in Python: the twin of the one in C, and what runs where there is none.
+
+One loop, :meth:`Decoder._run`, reads term after term; containers that are not finished wait on a list of frames, so that the depth of
+a term costs memory but no recursion. Time and memory are linear in the bytes read.
+
+Three things make it faster than one step per term, and none of them shows in the results or in the errors:
+
+* runs of numbers in a list or tuple are recognised by a slice of every fifth (or second, or ninth) byte and unpacked at once;
+* atoms are looked up by their bytes in a table that outlives the call;
+* the keys of a map are guessed to be those of the last map of as many pairs: a guess is right when its bytes stand there.
+
+A frame is ``(it, items, append, kind, count, at, owed, extra)``: an iterator with one turn for each element to come, the elements
+read so far, what adds to them, the kind of container, how many elements it has in all (the tail of a list included), the offset
+of its tag, the elements that the containers around it still expect, and what its kind needs besides.
+"""
+
+from __future__ import annotations
+
+import struct as _struct
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import Any, Final
+
+from dspex_erl.errors import DecodeError, format_path
+from dspex_erl.etf import _rare as rare
+from dspex_erl.etf import _tags as tags
+from dspex_erl.etf._faults import STEPS_SHOWN, Short, at, decode_error, decode_limit, truncated
+from dspex_erl.etf._options import LARGE_BINARY, Options
+from dspex_erl.terms import Atom, ByteAtom, ImproperList, List, Map
+
+_ROOT, _LIST, _TUPLE, _MAP, _LEARN, _SHAPE, _IMPROPER = range(7)
+
+# Kinds of frames that read the keys of a map too: with an even number of items, a key is next.
+_PAIRED = (_MAP, _LEARN)
+
+_CACHED_ATOMS = 4096
+"""How many atoms a decoder keeps from call to call before it starts anew."""
+
+_NEVER = 2**63
+_MISSING: Final = object()
+_U16 = _struct.Struct(">H").unpack_from
+_U32 = _struct.Struct(">I").unpack_from
+_I32 = _struct.Struct(">i").unpack_from
+_F64 = _struct.Struct(">d").unpack_from
+_LEAVES = tags.IDENTIFIERS | {tags.BIT_BINARY, tags.FLOAT}
+_NUMBERS = frozenset({tags.SMALL_INTEGER, tags.INTEGER, tags.NEW_FLOAT})
+_FEW_NUMBERS = 6
+
+# Maps whose keys are guessed: fewer pairs are not worth it, and Erlang sorts the keys of at most 32.
+_SMALLEST_SHAPE, _LARGEST_SHAPE, _WRONG_GUESSES = 2, 32, 4
+
+# list.append and dict.update themselves, because List and Map refuse them.
+_new_list = list.__new__
+_bound_append = list.append.__get__
+_new_dict = dict.__new__
+_update = dict.update
+
+_EMPTY_LIST = List()
+_EMPTY_MAP = Map()
+
+Frame = tuple[Any, ...]
+Buffer = Any
+"""``bytes``, or a read-only ``memoryview`` of bytes. Indexing and slicing both is what the loop lives on."""
+
+
+def readable(data: Any, uncopied: bool) -> Buffer:
+    """``data`` as ``bytes`` if that costs nothing or, unless it must stay ``uncopied``, little; else as a flat ``memoryview``.
+
+    Raises ``TypeError`` if it has no contiguous buffer.
+    """
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"expected bytes or another object with a buffer, got {type(data).__name__}") from None
+    if not view.c_contiguous:
+        raise TypeError("expected a contiguous buffer, got one with gaps")
+    if type(view.obj) is bytes and view.nbytes == len(view.obj):
+        return view.obj
+    if view.format != "B" or view.ndim != 1 or view.nbytes < LARGE_BINARY and not uncopied:
+        return view.tobytes()
+    return view.toreadonly()
+
+
+class Decoder:
+    """Decodes with fixed options. Holds no state but a table of atoms, so that threads may share it."""
+
+    __slots__ = ("_atoms", "_frozen", "_latin_atoms", "_large", "_marker", "_options")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._frozen = options.strings == "bytes"
+        views = options.view_threshold or _NEVER
+        self._large = min(views, LARGE_BINARY)
+        self._marker = Atom("$erlport.opaque") if options.strings == "str" else ByteAtom(b"$erlport.opaque")
+        self._atoms: dict[bytes, Any] = {}
+        self._latin_atoms: dict[bytes, Any] = {}
+
+    def decode(self, data: Any, /) -> Any:
+        """The term in ``data``, which must be exactly one."""
+        data = readable(data, self._options.view_threshold > 0)
+        term, end = self._whole(data, 0)
+        if end != len(data):
+            raise decode_error("trailing", len(data) - end, end)
+        return term
+
+    def decode_from(self, data: Any, offset: int = 0, /) -> tuple[Any, int]:
+        """The term at ``offset``, and where it ends."""
+        data = readable(data, self._options.view_threshold > 0)
+        if not isinstance(offset, int):
+            raise TypeError(f"expected an offset as int, got {type(offset).__name__}")
+        if not 0 <= offset <= len(data):
+            raise ValueError(f"expected an offset from 0 to {len(data)}, got another")
+        return self._whole(data, offset)
+
+    def _whole(self, data: Buffer, offset: int) -> tuple[Any, int]:
+        """The term at ``offset``, where its version byte stands."""
+        size = len(data)
+        options = self._options
+        if size - offset > options.max_bytes:
+            raise decode_limit("max_bytes", options.max_bytes, size - offset, offset)
+        if size == offset:
+            raise truncated(size)
+        if data[offset] != tags.VERSION:
+            raise decode_error("version", data[offset], offset)
+        if data[offset + 1 : offset + 2] == b"P":
+            return self._compressed(data, offset + 1)
+        return self._run(data, offset + 1)
+
+    def _compressed(self, data: Buffer, offset: int) -> tuple[Any, int]:
+        plain, end = rare.inflate(data, offset, self._options)
+        try:
+            term, inner_end = self._run(plain, 0)
+        except DecodeError as error:
+            raise at(error, "$", offset) from error.__cause__
+        if inner_end != len(plain):
+            raise decode_error("inflated_trailing", len(plain) - inner_end, offset)
+        return term, end
+
+    # The hot loop: one function, because a call per term would double its time. The branches stand in the order of how often
+    # messages have them.
+    def _run(self, data: Buffer, pos: int) -> tuple[Any, int]:  # noqa: C901
+        size = len(data)
+        options = self._options
+        text = options.strings == "str"
+        plain = type(data) is bytes
+        large = self._large
+        max_elements = options.max_elements
+        limit = max_depth = options.max_depth
+        atoms, latin_atoms = self._atoms, self._latin_atoms
+        names: list[int] | None = None
+        if size - pos >= 2 * options.max_atoms:
+            # So many bytes can bring more atoms than allowed: tables of this call alone count them.
+            names = [0]
+            atoms, latin_atoms = {}, {}
+        atom, latin_atom = atoms.get, latin_atoms.get
+        frozen = all_frozen = self._frozen
+        key_floor = -1
+        elements = 0
+        marker = self._marker
+        structs = bool(options.structs)
+        many = 2 * rare.MANY_PAIRS
+        shapes: dict[int, Any] = {}
+        stack: list[Frame] = []
+        items: list[Any] = []
+        append: Callable[[Any], None] = items.append
+        it: Iterator[Any] = repeat(None, 1)
+        kind, count, at_tag, owed, extra = _ROOT, 1, pos, 0, None
+        closing = False
+        try:
+            while True:
+                for expected in it:
+                    if expected is not None:
+                        if kind == _LEARN:
+                            extra.append(pos)
+                        elif data.startswith(expected, pos):
+                            pos += len(expected)
+                        else:
+                            # A wrong guess: from here on an ordinary map, whose next key is read as any other.
+                            shapes[count] = extra[1] + 1
+                            done = len(items)
+                            items = list(chain.from_iterable(zip(extra[0], items)))
+                            append = items.append
+                            it = repeat(None, 2 * (count - done))
+                            kind, count = _MAP, 2 * count
+                            break
+                    tag = data[pos]
+                    if tag == 109:
+                        start = pos + 5
+                        end = start + _U32(data, pos + 1)[0]
+                        if end > size:
+                            raise Short
+                        if end - start >= large:
+                            in_key = key_floor >= 0 or kind in _PAIRED and not len(items) & 1
+                            append(self._large_binary(data, start, end, in_key))
+                        elif text:
+                            raw = data[start:end] if plain else bytes(data[start:end])
+                            try:
+                                append(raw.decode())
+                            except UnicodeDecodeError:
+                                append(raw)
+                        else:
+                            append(data[start:end] if plain else bytes(data[start:end]))
+                        pos = end
+                    elif tag == 119:
+                        end = pos + 2 + data[pos + 1]
+                        if end > size:
+                            raise Short
+                        raw = data[pos + 2 : end] if plain else bytes(data[pos + 2 : end])
+                        value = atom(raw, _MISSING)
+                        if value is _MISSING:
+                            value = self._atom(raw, atoms, False, names, pos)
+                        append(value)
+                        pos = end
+                    elif tag == 97:
+                        append(data[pos + 1])
+                        pos += 2
+                    elif tag == 98:
+                        append(_I32(data, pos + 1)[0])
+                        pos += 5
+                    elif tag == 70:
+                        value = _F64(data, pos + 1)[0]
+                        if value - value != 0.0:
+                            raise decode_error("float", None, pos)
+                        append(value)
+                        pos += 9
+                    elif tag == 106:
+                        append(_EMPTY_LIST if frozen or kind in _PAIRED and not len(items) & 1 else [])
+                        pos += 1
+                    elif tag == 116 or tag == 104 or tag == 108 or tag == 105:
+                        if tag == 104:
+                            count_new = need = data[pos + 1]
+                            start = pos + 2
+                            kind_new = _TUPLE
+                            if not need:
+                                append(())
+                                pos = start
+                                continue
+                        else:
+                            count_new = need = _U32(data, pos + 1)[0]
+                            start = pos + 5
+                            if tag == 116:
+                                kind_new = _MAP
+                                need += need
+                                if not need:
+                                    append(_EMPTY_MAP if frozen or kind in _PAIRED and not len(items) & 1 else {})
+                                    pos = start
+                                    continue
+                            elif tag == 108:
+                                kind_new = _LIST
+                                if not need:
+                                    # As in OTP: a list of no elements is its tail. One more turn, for the same place.
+                                    pos = start
+                                    if kind == _SHAPE or kind == _LEARN:
+                                        it = chain((None,), it)
+                                    else:
+                                        it = repeat(None, count - len(items) - (kind == _LIST))
+                                    break
+                                need += 1
+                            else:
+                                kind_new = _TUPLE
+                                if not need:
+                                    append(())
+                                    pos = start
+                                    continue
+                        depth = len(stack)
+                        if depth >= limit:
+                            raise _too_deep(depth, max_depth, pos)
+                        if key_floor < 0 and kind in _PAIRED and not len(items) & 1:
+                            key_floor = depth
+                            limit = min(max_depth, depth + rare.MAX_KEY_DEPTH)
+                            frozen = True
+                            if depth >= limit:
+                                raise _too_deep(depth, max_depth, pos)
+                        elements += need - (kind_new == _LIST)
+                        if elements > max_elements:
+                            raise decode_limit("max_elements", max_elements, elements, pos)
+                        rest = count - len(items) - 1
+                        rest = owed + (rest + rest if kind == _SHAPE else rest)
+                        if need > size - start - rest:
+                            raise Short
+                        if tag == 104 and plain:
+                            # Most tuples are short and hold no container: those do without a frame of their own.
+                            fields: list[Any] = []
+                            end = start
+                            try:
+                                for _ in repeat(None, need):
+                                    start = end
+                                    tag = data[start]
+                                    if tag == 119:
+                                        end = start + 2 + data[start + 1]
+                                        value = atom(data[start + 2 : end], _MISSING)
+                                    elif tag == 97:
+                                        value = data[start + 1]
+                                        end = start + 2
+                                    elif tag == 109:
+                                        end = start + 5 + _U32(data, start + 1)[0]
+                                        value = data[start + 5 : end]
+                                        if end - start > large:
+                                            break
+                                        if text:
+                                            try:
+                                                value = value.decode()
+                                            except UnicodeDecodeError:
+                                                pass
+                                    elif tag == 100:
+                                        end = start + 3 + _U16(data, start + 1)[0]
+                                        value = latin_atom(data[start + 3 : end], _MISSING)
+                                    else:
+                                        break
+                                    if value is _MISSING or end > size or value is marker:
+                                        break
+                                    fields.append(value)
+                                else:
+                                    append(tuple(fields))
+                                    pos = end
+                                    continue
+                            except (IndexError, _struct.error):
+                                pass
+                            stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                            owed, at_tag, pos, kind, count = rest, pos, start, _TUPLE, need
+                            items = fields
+                            append = items.append
+                            it = repeat(None, need - len(fields))
+                            break
+                        stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                        owed = rest
+                        at_tag = pos
+                        pos = start
+                        kind = kind_new
+                        count = need
+                        if kind == _MAP:
+                            items = []
+                            append = items.append
+                            it = repeat(None, need)
+                            if plain and _SMALLEST_SHAPE <= count_new <= _LARGEST_SHAPE:
+                                extra = shapes.get(count_new)
+                                if extra is None:
+                                    shapes[count_new] = 0
+                                elif type(extra) is tuple:
+                                    kind = _SHAPE
+                                    count = count_new
+                                    it = iter(extra[2])
+                                elif extra < _WRONG_GUESSES:
+                                    kind = _LEARN
+                                    it = repeat(True, need)
+                                    extra = []
+                            break
+                        if kind == _LIST and frozen:
+                            items = _new_list(List)
+                            append = _bound_append(items)
+                        else:
+                            items = []
+                            append = items.append
+                        if count_new >= _FEW_NUMBERS and data[pos] in _NUMBERS:
+                            pos = _read_numbers(data, pos, count_new, items)
+                            count_new -= len(items)
+                        it = repeat(None, count_new)
+                        break
+                    elif tag == 100 or tag == 115:
+                        start = pos + 3 if tag == 100 else pos + 2
+                        end = start + (_U16(data, pos + 1)[0] if tag == 100 else data[pos + 1])
+                        if end > size:
+                            raise Short
+                        raw = data[start:end] if plain else bytes(data[start:end])
+                        value = latin_atom(raw, _MISSING)
+                        if value is _MISSING:
+                            value = self._atom(raw, latin_atoms, True, names, pos)
+                        append(value)
+                        pos = end
+                    elif tag == 107:
+                        start = pos + 3
+                        end = start + _U16(data, pos + 1)[0]
+                        elements += end - start
+                        if elements > max_elements:
+                            raise decode_limit("max_elements", max_elements, elements, pos)
+                        if end > size:
+                            raise Short
+                        value = list(data[start:end])
+                        append(_as_list(value) if frozen or kind in _PAIRED and not len(items) & 1 else value)
+                        pos = end
+                    elif tag == 110 or tag == 111:
+                        start = pos + 3 if tag == 110 else pos + 6
+                        end = start + (data[pos + 1] if tag == 110 else _U32(data, pos + 1)[0])
+                        if end - start > options.max_digits:
+                            raise decode_limit("max_digits", options.max_digits, end - start, pos)
+                        if end > size:
+                            raise Short
+                        value = int.from_bytes(data[start:end], "little")
+                        append(-value if data[start - 1] else value)
+                        pos = end
+                    elif tag == 118:
+                        start = pos + 3
+                        end = start + _U16(data, pos + 1)[0]
+                        if end > size:
+                            raise Short
+                        append(self._atom(bytes(data[start:end]), atoms, False, names, pos))
+                        pos = end
+                    elif tag in _LEAVES:
+                        value, pos = rare.leaf(data, pos, options)
+                        append(value)
+                    else:
+                        raise decode_error("tag", tag, pos)
+                else:
+                    # Every element is there: the container can be built and given to the one around it.
+                    if kind == _LIST:
+                        tag = data[pos]
+                        while tag == 108 and _U32(data, pos + 1)[0] == 0:
+                            pos += 5
+                            tag = data[pos]
+                        if tag == 106:
+                            pos += 1
+                            value = items
+                        elif tag == 108 or tag == 107:
+                            # A list as the tail of a list: for Erlang, more elements of the same.
+                            start = pos + 5 if tag == 108 else pos + 3
+                            more = _U32(data, pos + 1)[0] if tag == 108 else _U16(data, pos + 1)[0]
+                            elements += more
+                            if elements > max_elements:
+                                raise decode_limit("max_elements", max_elements, elements, pos)
+                            if tag == 108:
+                                if more + 1 > size - start - owed:
+                                    raise Short
+                                count += more
+                                pos = start
+                                it = repeat(None, more)
+                                continue
+                            if start + more > size:
+                                raise Short
+                            pos = start + more
+                            list.extend(items, data[start:pos])
+                            value = items
+                        else:
+                            kind = _IMPROPER
+                            it = repeat(None, 1)
+                            continue
+                    elif kind == _TUPLE:
+                        value = tuple(items)
+                        if count == 3 and items[0] is marker:
+                            closing = True
+                            value = rare.opaque(value, at_tag, options)
+                    elif kind == _ROOT:
+                        return items[0], pos
+                    elif kind == _IMPROPER:
+                        value = _improper(items)
+                    else:
+                        pairs = iter(items)
+                        pairs = zip(extra[0], pairs) if kind == _SHAPE else zip(pairs, pairs)
+                        if count > many:
+                            closing = True
+                            rare.check_hashes(items[::2], at_tag, options)
+                        try:
+                            if frozen:
+                                value = _new_dict(Map)
+                                _update(value, pairs)
+                            else:
+                                value = dict(pairs)
+                        except MemoryError:
+                            raise
+                        except Exception as error:
+                            closing = True
+                            raise rare.key_fault(error, at_tag) from error
+                        if kind != _SHAPE:
+                            if len(value) + len(value) < count:
+                                closing = True
+                                value = rare.clashing(items[::2], items[1::2], at_tag, options)
+                                if frozen:
+                                    value = _as_map(value)
+                            if kind == _LEARN:
+                                shapes[count >> 1] = _learn(data, items[::2], extra, shapes[count >> 1])
+                        if structs:
+                            closing = True
+                            value = rare.struct(value, at_tag, options)
+                    closing = False
+                    it, items, append, kind, count, at_tag, owed, extra = stack.pop()
+                    append(value)
+                    if len(stack) == key_floor:
+                        key_floor = -1
+                        frozen = all_frozen
+                        limit = max_depth
+        except (IndexError, _struct.error, Short):
+            raise at(truncated(size), _path(stack, items, kind, extra, closing)) from None
+        except DecodeError as error:
+            at(error, _path(stack, items, kind, extra, closing))
+            raise
+
+    def _atom(self, raw: bytes, table: dict[bytes, Any], latin: bool, names: list[int] | None, offset: int) -> Any:
+        """The atom of these bytes, put into ``table`` for the next time. ``names`` counts those of the call, if they must be."""
+        if names is not None:
+            value = table.get(raw, _MISSING)
+            if value is not _MISSING:
+                return value
+            value = self._make_atom(raw, latin, offset)
+            names[0] += 1
+            if names[0] > self._options.max_atoms:
+                raise decode_limit("max_atoms", self._options.max_atoms, names[0], offset)
+        else:
+            value = self._make_atom(raw, latin, offset)
+            if len(table) >= _CACHED_ATOMS:
+                table.clear()
+        table[raw] = value
+        return value
+
+    def _make_atom(self, raw: bytes, latin: bool, offset: int) -> Any:
+        try:
+            name = raw.decode("latin-1" if latin else "utf-8")
+        except UnicodeDecodeError:
+            raise decode_error("atom_utf8", None, offset) from None
+        if len(name) > 255:
+            raise decode_error("atom_length", len(name), offset)
+        if name == "true" or name == "false":
+            return name == "true"
+        if name == self._marker.name:
+            return self._marker
+        if self._frozen:
+            return None if name == "undefined" else ByteAtom(name)
+        return None if name == "nil" else Atom(name)
+
+    def _large_binary(self, data: Buffer, start: int, end: int, in_key: bool) -> Any:
+        """A binary of which one copy is enough: a view of the input if the options say so, else text or bytes."""
+        view = memoryview(data)[start:end]
+        if 0 < self._options.view_threshold <= end - start and not in_key:
+            return view
+        if not self._frozen:
+            try:
+                return str(view, "utf-8")
+            except UnicodeDecodeError:
+                pass
+        return bytes(view)
+
+
+def _learn(data: bytes, keys: list[Any], marks: list[int], wrong: int) -> Any:
+    """What the next map of as many pairs is guessed to look like: its keys, and the bytes of each."""
+    if not rare.SALTED.issuperset(map(type, keys)) or len(set(keys)) < len(keys):
+        return wrong + 1
+    starts = iter(marks)
+    return tuple(keys), wrong, [data[start:end] for start, end in zip(starts, starts)]
+
+
+def _as_list(value: list[Any]) -> List:
+    frozen = _new_list(List)
+    list.extend(frozen, value)
+    return frozen
+
+
+def _as_map(value: dict[Any, Any]) -> Map:
+    frozen = _new_dict(Map)
+    _update(frozen, value)
+    return frozen
+
+
+def _improper(items: list[Any]) -> ImproperList:
+    # Not through the constructor, which freezes what is inside, and recurses.
+    value = _new_list(ImproperList)
+    list.extend(value, items[:-1])
+    object.__setattr__(value, "tail", items[-1])
+    return value
+
+
+def _too_deep(depth: int, max_depth: int, offset: int) -> DecodeError:
+    if depth >= max_depth:
+        return decode_limit("max_depth", max_depth, depth + 1, offset)
+    return decode_limit("max_depth", rare.MAX_KEY_DEPTH, rare.MAX_KEY_DEPTH + 1, offset)
+
+
+def _path(stack: list[Frame], items: list[Any], kind: int, extra: Any, closing: bool) -> str:
+    """Where the term being read is. ``closing``: it is the container of the current frame itself."""
+    steps: list[object] = []
+    frames = [(frame[1], frame[3], frame[7]) for frame in stack[: STEPS_SHOWN + 1]]
+    if not closing:
+        frames.append((items, kind, extra))
+    for elements, sort, more in frames:
+        done = len(elements)
+        if sort in (_LIST, _TUPLE, _IMPROPER):
+            steps.append(done)
+        elif sort == _SHAPE:
+            steps.append((more[0][done],))
+        elif sort != _ROOT:
+            steps.append((elements[-1],) if done & 1 else done >> 1)
+    return format_path(steps[:STEPS_SHOWN])
+
+
+_WIDTHS = {tags.SMALL_INTEGER: 2, tags.INTEGER: 5, tags.NEW_FLOAT: 9}
+_WINDOW = 512
+# Powers of two, so that a run of any length is read with few calls and few formats.
+_RUNS: Final[dict[int, list[tuple[int, Callable[..., tuple[Any, ...]]]]]] = {
+    tag: [(1 << bit, _struct.Struct(">" + code * (1 << bit)).unpack_from) for bit in range(9, -1, -1)]
+    for tag, code in ((tags.INTEGER, "xi"), (tags.NEW_FLOAT, "xd"))
+}
+
+
+def _read_numbers(data: Buffer, pos: int, count: int, items: list[Any]) -> int:
+    """Adds the numbers at ``pos``, at most ``count``, to ``items``, and tells where they end. O(numbers).
+
+    Stops early at anything that is not a whole, finite number, and where numbers of one tag come in short runs: both are for
+    the loop that reads every term.
+    """
+    rounds = 0
+    size = len(data)
+    extend = list.extend
+    while len(items) < count and pos < size and len(items) >= 8 * rounds - 64:
+        rounds += 1
+        tag = data[pos]
+        width = _WIDTHS.get(tag, 0)
+        if not width:
+            break
+        window = min(count - len(items), _WINDOW, (size - pos) // width)
+        column = bytes(data[pos : pos + window * width : width])
+        run = window - len(column.lstrip(column[:1]))
+        if not run:
+            break
+        if tag == tags.SMALL_INTEGER:
+            extend(items, bytes(data[pos + 1 : pos + 2 * run : 2]))
+        else:
+            before = len(items)
+            at_run = pos
+            left = run
+            for length, unpack in _RUNS[tag]:
+                if left >= length:
+                    extend(items, unpack(data, at_run))
+                    at_run += width * length
+                    left -= length
+            if tag == tags.NEW_FLOAT:
+                finite = _count_finite(items, before)
+                if finite < run:
+                    del items[before + finite :]
+                    return pos + width * finite
+        pos += width * run
+    return pos
+
+
+def _count_finite(items: list[Any], start: int) -> int:
+    """How many floats from ``start`` on come before the first that is not finite."""
+    numbers = items[start:]
+    total = sum(numbers)
+    if total - total == 0.0:
+        # An infinity or a NaN would have shown in the sum.
+        return len(numbers)
+    for position, number in enumerate(numbers):
+        if number - number != 0.0:
+            return position
+    return len(numbers)

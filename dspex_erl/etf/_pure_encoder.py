@@ -1,0 +1,475 @@
+"""The encoder in Python: the twin of the one in C, and what runs where there is none.
+
+One loop, :meth:`Encoder._run`, writes value after value as small pieces that are joined at the end; containers that are not finished
+wait on a list of frames, so that depth costs memory but no recursion. Time and memory are linear in the size of the output.
+
+Lists of numbers are written at once, the keys of maps and atoms are looked up in tables that outlive the call. A list or map is copied
+(its references, that is) when the encoder comes to it, so that a user's encoder or another thread cannot change it in between.
+
+A frame is ``(it, keys, key_type, source, closing)``: an iterator over what is to come; for a map with simple keys, the table of
+their encodings and their type; what tells the place (a sequence, or the state of :func:`_checked`); and whether the list ends in ``[]``.
+"""
+
+from __future__ import annotations
+
+import struct as _struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final, cast
+
+from dspex_erl.errors import EncodeError, format_path
+from dspex_erl.etf import _rare as rare
+from dspex_erl.etf import _tags as tags
+from dspex_erl.etf._faults import STEPS_SHOWN, at, encode_error, encode_limit
+from dspex_erl.etf._foreign import pack_atom
+from dspex_erl.etf._lower import lower
+from dspex_erl.etf._options import LARGE_BINARY, Options
+from dspex_erl.terms import Atom, ByteAtom, ExactKey, ImproperList, List, Map
+
+_CACHED = 4096
+"""How many atoms, and how many keys of one type, an encoder keeps from call to call before it starts anew."""
+
+_SHORT_KEY = 64
+"""The longest key, in characters, that is kept."""
+
+_FEW_NUMBERS = 8
+_LONGEST_STRING = 65535
+
+Packers = list[tuple[int, Callable[..., None]]]
+# Powers of two, so that a list of any length is written with few calls and few formats. ``x`` leaves room for the tag.
+_INTEGERS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xi" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
+_FLOATS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xd" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
+
+_pack_integer = _struct.Struct(">Bi").pack
+_pack_float = _struct.Struct(">Bd").pack
+_pack_count = _struct.Struct(">BI").pack
+_SMALL: Final = tuple(bytes((tags.SMALL_INTEGER, number)) for number in range(256))
+_SHORT: Final = tuple(_pack_count(tags.BINARY, size) for size in range(256))
+_WIDE_ATOM = type(ByteAtom("☃"))
+
+
+class _State:
+    """Where a map stands whose keys are compared as they are written."""
+
+    __slots__ = ("in_key", "key", "ordinal")
+
+    def __init__(self, ordinal: int) -> None:
+        self.ordinal = ordinal
+        self.in_key = True
+        self.key: Any = None
+
+
+class _Table(dict[Any, Any]):
+    """Encodings by value, made on demand. Holds values of one exact type: ``1 == 1.0 == True``, but not for Erlang."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[Any], bytes | None]) -> None:
+        self._make = make
+
+    def __missing__(self, value: Any) -> bytes | None:
+        encoded = self._make(value)
+        if encoded is not None:
+            if len(self) >= _CACHED:
+                self.clear()
+            self[value] = encoded
+        return encoded
+
+
+class Encoder:
+    """Encodes with fixed options. Holds no state but tables of atoms and keys, so that threads may share it."""
+
+    __slots__ = ("_atoms", "_latin", "_none", "_options", "_tables", "_true_false")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        latin = self._latin = options.strings == "bytes"
+        self._true_false = pack_atom("false", latin), pack_atom("true", latin)
+        self._none = pack_atom("undefined" if latin else "nil", latin)
+        self._atoms = _Table(lambda atom: pack_atom(atom.name, latin))
+        self._tables: dict[type, _Table] = {
+            str: _Table(self._string_key),
+            bytes: _Table(_bytes_key),
+            int: _Table(_integer_key),
+            Atom: self._atoms,
+            ByteAtom: self._atoms,
+        }
+
+    def encode(self, term: Any, /) -> bytes:
+        """The external format of ``term``."""
+        encoded = b"".join(self._run(term))
+        if len(encoded) > self._options.max_bytes:
+            raise self._too_large(len(encoded))
+        return encoded
+
+    def encode_iovec(self, term: Any, /) -> list[bytes | memoryview]:
+        """The external format of ``term`` in pieces; large binaries are passed on as they are."""
+        pieces: list[bytes | memoryview] = []
+        small: list[bytes | memoryview] = []
+        total = 0
+        for piece in self._run(term):
+            total += len(piece)
+            if len(piece) < LARGE_BINARY:
+                small.append(piece)
+                continue
+            if small:
+                pieces.append(b"".join(small))
+                small = []
+            pieces.append(piece)
+        if total > self._options.max_bytes:
+            raise self._too_large(total)
+        if small:
+            pieces.append(b"".join(small))
+        return pieces
+
+    def _too_large(self, size: int) -> EncodeError:
+        return encode_limit("max_bytes", self._options.max_bytes, size)
+
+    # The hot loop: one function, because a call per value would double its time. The branches stand in the order of how often
+    # messages have them.
+    def _run(self, term: Any) -> list[bytes | memoryview]:  # noqa: C901
+        options = self._options
+        text = not self._latin
+        true_false = self._true_false
+        none = self._none
+        atoms = self._atoms
+        tables = self._tables
+        max_elements = options.max_elements
+        limit = options.max_depth
+        # What may still be written; texts and counts are taken off as they come, the rest is checked at the end.
+        budget = options.max_bytes
+        elements = 0
+        out: list[bytes | memoryview] = [b"\x83"]
+        append = out.append
+        stack: list[tuple[Any, ...]] = []
+        keys: Any = None
+        key_type: Any = None
+        source: Any = None
+        closing = False
+        it: Iterator[Any] = iter((term,))
+        try:
+            while True:
+                for item in it:
+                    if keys is not None:
+                        key, value = item
+                        head = keys[key] if type(key) is key_type else None
+                        if head is None:
+                            # Not a simple key, or not of the type of those before: from here on they are compared.
+                            done = len(source) - it.__length_hint__() - 1  # type: ignore[attr-defined]
+                            state = _State(done)
+                            seen = {keys[earlier] for earlier, _ in islice(source, done)}
+                            it = _checked(source, state, seen, out)
+                            source = state
+                            keys = None
+                            break
+                        append(head)
+                        item = value
+                    kind = type(item)
+                    if kind is str:
+                        if text:
+                            raw = item.encode()
+                            size = len(raw)
+                            budget -= size
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
+                            append(_SHORT[size] if size < 256 else _pack_count(109, size))
+                            append(raw)
+                        else:
+                            encoded = _charlist(item)
+                            count = len(item)
+                            budget -= len(encoded)
+                            if count and encoded[0] == 108 and len(stack) >= limit:
+                                raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
+                            elements += count
+                            if elements > max_elements:
+                                raise encode_limit("max_elements", max_elements, elements)
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
+                            append(encoded)
+                    elif kind is int:
+                        if 0 <= item < 256:
+                            append(_SMALL[item])
+                        elif -2147483648 <= item < 2147483648:
+                            append(_pack_integer(98, item))
+                        else:
+                            encoded = _big(item, options.max_digits)
+                            budget -= len(encoded)
+                            append(encoded)
+                    elif kind is bytes:
+                        size = len(item)
+                        budget -= size
+                        if budget < 0:
+                            raise self._too_large(options.max_bytes - budget)
+                        append(_SHORT[size] if size < 256 else _pack_count(109, size))
+                        append(item)
+                    elif kind is Atom or kind is ByteAtom or kind is _WIDE_ATOM:
+                        append(atoms[item])
+                    elif kind is float and item - item == 0.0:
+                        append(_pack_float(70, item))
+                    elif kind is bool:
+                        append(true_false[item])
+                    elif item is None:
+                        append(none)
+                    elif kind is dict or kind is Map:
+                        pairs = list(item.items())
+                        count = len(pairs)
+                        if not count:
+                            append(b"t\x00\x00\x00\x00")
+                            continue
+                        if len(stack) >= limit:
+                            raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
+                        elements += 2 * count
+                        budget -= 2 * count
+                        if elements > max_elements:
+                            raise encode_limit("max_elements", max_elements, elements)
+                        if budget < 0:
+                            raise self._too_large(options.max_bytes - budget)
+                        append(_pack_count(116, count))
+                        stack.append((it, keys, key_type, source, closing))
+                        closing = False
+                        key_type = type(pairs[0][0])
+                        keys = tables.get(key_type)
+                        if keys is None:
+                            source = _State(0)
+                            it = _checked(pairs, source, set(), out)
+                        else:
+                            source = pairs
+                            it = iter(pairs)
+                        break
+                    elif kind is list or kind is List or kind is tuple or kind is ImproperList:
+                        members = item if kind is tuple else item[:]
+                        count = len(members)
+                        if not count:
+                            append(b"h\x00" if kind is tuple else b"j")
+                            continue
+                        block = None
+                        if kind is not tuple and kind is not ImproperList:
+                            first = type(members[0])
+                            if first is int:
+                                block = _integers(members)
+                            elif first is float and count >= _FEW_NUMBERS:
+                                block = _floats(members)
+                        if len(stack) >= limit and not (block is not None and block[0] == 107):
+                            raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
+                        elements += count
+                        budget -= count
+                        if elements > max_elements:
+                            raise encode_limit("max_elements", max_elements, elements)
+                        if block is not None:
+                            budget -= len(block) - count
+                        if budget < 0:
+                            raise self._too_large(options.max_bytes - budget)
+                        if block is not None:
+                            append(block)
+                            continue
+                        stack.append((it, keys, key_type, source, closing))
+                        keys = None
+                        closing = False
+                        if kind is tuple:
+                            append(bytes((104, count)) if count < 256 else _pack_count(105, count))
+                        else:
+                            append(_pack_count(108, count))
+                            if kind is ImproperList:
+                                members.append(item.tail)
+                            else:
+                                closing = True
+                        source = members
+                        it = iter(members)
+                        break
+                    else:
+                        stand_in = item.value if kind is ExactKey else rare.raw(item, options)
+                        if kind is not ExactKey and stand_in is not None:
+                            budget -= len(stand_in)
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
+                            append(stand_in)
+                            continue
+                        if kind is not ExactKey:
+                            stand_in = lower(item, options)
+                        if type(stand_in) is memoryview:
+                            budget -= len(stand_in)
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
+                            append(_pack_count(109, len(stand_in)))
+                            append(stand_in)
+                            continue
+                        # A frame of one value, which takes the place of ``item``: no step of the path, and no depth.
+                        stack.append((it, keys, key_type, source, closing))
+                        limit += 1
+                        it = iter((stand_in,))
+                        keys = None
+                        source = None
+                        closing = False
+                        break
+                else:
+                    if closing:
+                        append(b"j")
+                    if not stack:
+                        return out
+                    if source is None:
+                        limit -= 1
+                    it, keys, key_type, source, closing = stack.pop()
+        except UnicodeEncodeError:
+            raise self._located(encode_error("surrogate", term), out, stack, it, keys, source) from None
+        except EncodeError as error:
+            located = self._located(error, out, stack, it, keys, source)
+            if located is not error:
+                raise located from None
+            raise
+
+    def _located(
+        self, error: EncodeError, out: list[Any], stack: list[tuple[Any, ...]], it: Iterator[Any], keys: Any, source: Any
+    ) -> EncodeError:
+        """``error`` with its path. What was written before it may have passed the limit of size, which then comes first."""
+        written = sum(map(len, out))
+        if written > self._options.max_bytes:
+            return self._too_large(written)
+        if getattr(error, "limit", None) == "max_bytes":
+            return error
+        steps: list[object] = []
+        for frame_it, frame_keys, _, frame_source, _ in [*stack, (it, keys, None, source, None)]:
+            if len(steps) == STEPS_SHOWN:
+                break
+            if frame_source is not None:
+                steps.append(_step(frame_it, frame_keys, frame_source))
+        at(error, format_path(steps))
+        return error
+
+    def _string_key(self, key: str) -> bytes | None:
+        if len(key) > _SHORT_KEY:
+            return None
+        if self._latin:
+            return _charlist(key)
+        try:
+            raw = key.encode()
+        except UnicodeEncodeError:
+            return None
+        return _pack_count(tags.BINARY, len(raw)) + raw
+
+
+def _step(it: Any, keys: Any, source: Any) -> object:
+    """The step of a path into a frame."""
+    if type(source) is _State:
+        return source.ordinal if source.in_key else (source.key,)
+    position = len(source) - it.__length_hint__() - 1
+    return position if keys is None else (source[position][0],)
+
+
+def _bytes_key(key: bytes) -> bytes | None:
+    return _pack_count(tags.BINARY, len(key)) + key if len(key) <= _SHORT_KEY else None
+
+
+def _integer_key(key: int) -> bytes | None:
+    if 0 <= key < 256:
+        return _SMALL[key]
+    return _pack_integer(tags.INTEGER, key) if -(2**31) <= key < 2**31 else None
+
+
+def _checked(pairs: list[tuple[Any, Any]], state: _State, seen: set[bytes], out: list[Any]) -> Iterator[Any]:
+    """Keys and values in turn. When the loop asks for a value, its key is written: were those bytes a key of this map before?"""
+    for ordinal in range(state.ordinal, len(pairs)):
+        key, value = pairs[ordinal]
+        state.ordinal, state.in_key, state.key = ordinal, True, key
+        mark = len(out)
+        yield key
+        state.in_key = False
+        raw = b"".join(out[mark:])
+        if raw in seen:
+            raise encode_error("key_clash", key)
+        seen.add(raw)
+        yield value
+
+
+def _big(number: int, max_digits: int) -> bytes:
+    size = (number.bit_length() + 7) >> 3
+    if size > max_digits:
+        raise encode_limit("max_digits", max_digits, size)
+    sign = 1 if number < 0 else 0
+    header = bytes((tags.SMALL_BIG, size, sign)) if size < 256 else _pack_count(tags.LARGE_BIG, size) + bytes((sign,))
+    return header + abs(number).to_bytes(size, "little")
+
+
+def _charlist(text: str) -> bytes:
+    """The list of the code points of ``text``."""
+    if not text:
+        return b"j"
+    try:
+        raw = text.encode("latin-1")
+    except UnicodeEncodeError:
+        # Surrogates too are numbers here, as they are for ord().
+        return cast("bytes", _pack_integers(list(map(ord, text))))
+    if len(raw) <= _LONGEST_STRING:
+        return b"k" + len(raw).to_bytes(2, "big") + raw
+    return _pack_bytes(raw)
+
+
+def _pack_bytes(numbers: bytes) -> bytes:
+    """LIST_EXT of numbers below 256."""
+    size = len(numbers)
+    block = bytearray(2 * size)
+    block[::2] = b"a" * size
+    block[1::2] = numbers
+    return b"".join((_pack_count(tags.LIST, size), block, b"j"))
+
+
+def _integers(numbers: list[Any]) -> bytes | None:
+    """The external format of a list of integers of at most 32 bits, None for any other list. O(length)."""
+    size = len(numbers)
+    if list(map(type, numbers)).count(int) < size:
+        return None
+    try:
+        raw = bytes(numbers)
+    except ValueError:
+        pass
+    else:
+        return b"k" + size.to_bytes(2, "big") + raw if size <= _LONGEST_STRING else _pack_bytes(raw)
+    return _pack_integers(numbers) if size >= _FEW_NUMBERS else None
+
+
+def _pack_integers(numbers: list[int]) -> bytes | None:
+    """LIST_EXT of 32-bit integers, None if one is larger."""
+    size = len(numbers)
+    try:
+        block = _columns(numbers, b"b", 5, _INTEGERS)
+    except _struct.error:
+        return None
+    # Those below 256 have a shorter form. They show as a tag and three zeros, as may other bytes by chance.
+    small = block.count(b"b\0\0\0")
+    head = _pack_count(tags.LIST, size)
+    if 8 * small > size:
+        return b"".join((head, *(_SMALL[n] if 0 <= n < 256 else _pack_integer(98, n) for n in numbers), b"j"))
+    parts: list[Any] = [head]
+    view = memoryview(block)
+    start = 0
+    found = block.find(b"b\0\0\0")
+    while found >= 0:
+        if found % 5 == 0:
+            parts += (view[start:found], _SMALL[block[found + 4]])
+            start = found + 5
+        found = block.find(b"b\0\0\0", found + 1)
+    parts += (view[start:], b"j")
+    return b"".join(parts)
+
+
+def _floats(numbers: list[Any]) -> bytes | None:
+    """The external format of a list of finite floats, None for any other list. O(length)."""
+    size = len(numbers)
+    if list(map(type, numbers)).count(float) < size:
+        return None
+    total = sum(numbers)
+    if total - total != 0.0 and any(number - number != 0.0 for number in numbers):
+        return None
+    return b"".join((_pack_count(tags.LIST, size), _columns(numbers, b"F", 9, _FLOATS), b"j"))
+
+
+def _columns(numbers: list[Any], tag: bytes, width: int, packers: Packers) -> bytearray:
+    """The numbers, each of ``width`` bytes, the first of which is ``tag``."""
+    size = len(numbers)
+    block = bytearray(width * size)
+    done = 0
+    for length, pack_into in packers:
+        while size - done >= length:
+            pack_into(block, width * done, *numbers[done : done + length])
+            done += length
+    block[::width] = tag * size
+    return block

@@ -1,0 +1,115 @@
+"""Erlang as user code sees it: the functions of ErlPort's ``erlport.erlang``, bound to the worker that serves this process.
+
+>>> from dspex_erl.runtime.erlang import CallError
+>>> CallError((b"erlang", b"error", b"badarg", [])).value
+b'badarg'
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from dspex_erl.errors import DspexError
+from dspex_erl.runtime.scheduler import Scheduler
+from dspex_erl.terms import Atom, ByteAtom
+from dspex_erl.wire import Result, Send
+
+__all__ = ["CallError", "Error", "Erlang"]
+
+
+class Error(DspexError):
+    """The root of ErlPort's own errors."""
+
+
+class CallError(Error):
+    """A call to Erlang failed: ``language``, ``type`` (``error``, ``exit``, ``throw``), ``value`` (the reason), ``stacktrace``."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        if type(value) is not tuple or len(value) != 4:
+            value = None, None, value, []
+        self.language, self.type, self.value, self.stacktrace = value
+
+
+CallError.__module__ = Error.__module__ = "erlport.erlang"  # the name that reaches Erlang, as with ErlPort
+
+
+class Erlang:
+    """What Python may ask of the Erlang side. Every method may be called from any thread."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._self: Any = None
+
+    def call(self, module: Any, function: Any, args: list[Any]) -> Any:
+        """``module:function(args…)`` in Erlang, in a process of its own.
+
+        Raises ``ValueError`` when module or function are no atoms or ``args`` is no list, ``CallError`` when the call failed.
+        """
+        for name in (module, function):
+            if not isinstance(name, (Atom, ByteAtom)):
+                raise ValueError(f"expected an atom, got {type(name).__name__}")
+        if not isinstance(args, list):
+            raise ValueError(f"expected a list of arguments, got {type(args).__name__}")
+        return self._call(module, function, args, Atom("N"))
+
+    def cast(self, destination: Any, message: Any) -> None:
+        """Sends ``message`` to a pid, a registered name (an atom) or ``(name, node)``, and does not wait."""
+        self._scheduler.channel.send(Send(destination, message))
+
+    def self(self) -> Any:
+        """The pid of the Erlang process that owns this worker."""
+        if self._self is None:
+            self._self = self._call(Atom("erlang"), Atom("self"), [], Atom("L"))
+        return self._self
+
+    def make_ref(self) -> Any:
+        """A new reference."""
+        return self._call(Atom("erlang"), Atom("make_ref"), [], Atom("L"))
+
+    def _call(self, module: Any, function: Any, args: list[Any], context: Atom) -> Any:
+        calls = self._scheduler.calls
+        answer = self._scheduler.call_erlang(module, function, list(map(calls.encoded, args)), context)
+        if type(answer) is not Result:
+            raise CallError(answer.error)  # type: ignore[union-attr]
+        return answer.value if calls.decoder is None else calls.decoder(answer.value)
+
+    def set_encoder(self, encoder: Callable[[Any], Any]) -> None:
+        """From now on ``encoder(value)`` is sent in place of each argument and result."""
+        self._scheduler.calls.encoder = _one_argument(encoder)
+
+    def set_decoder(self, decoder: Callable[[Any], Any]) -> None:
+        """From now on functions get ``decoder(value)`` in place of each argument, and calls return it in place of each result."""
+        self._scheduler.calls.decoder = _one_argument(decoder)
+
+    def set_message_handler(self, handler: Callable[[Any], Any]) -> None:
+        """From now on ``handler(message)`` is called for each message that Erlang sends. An error in it ends the instance."""
+        self._scheduler.message_handler = _one_argument(handler)
+
+    def set_default_encoder(self) -> None:
+        """Values are sent as they are."""
+        self._scheduler.calls.encoder = None
+
+    def set_default_decoder(self) -> None:
+        """Values come as they are."""
+        self._scheduler.calls.decoder = None
+
+    def set_default_message_handler(self) -> None:
+        """Messages are ignored."""
+        self._scheduler.message_handler = None
+
+
+def _one_argument(function: Any) -> Any:
+    """``function`` if it can be called with one argument. Raises ``TypeError`` or ``ValueError``."""
+    if not callable(function):
+        raise TypeError(f"expected a function of one argument, got {type(function).__name__}")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise ValueError("expected a function that can be called with a single argument") from None
+    except ValueError:
+        # Some functions in C tell nothing of their arguments; calling them will.
+        pass
+    return function
