@@ -1,7 +1,8 @@
 """ErlPort's Python modules under their own names, for user code that says ``from erlport import …``.
 
 :func:`install` puts a finder before all others, so that ErlPort's bundled package, which is first on the path that its Erlang side sets,
-does not come in: it would not know of the worker that is running. The modules here offer what user code and ErlPort's own tests use.
+does not come in: it would not know of the worker that is running. The package ``erlport`` in this folder offers what user code and
+ErlPort's own tests use.
 """
 
 from __future__ import annotations
@@ -16,47 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["install"]
 
-_MODULES = {
-    "erlport": "dspex_erl.compat.erlport",
-    "erlport.erlang": "dspex_erl.compat.erlang",
-    "erlport.erlproto": "dspex_erl.compat.erlproto",
-    "erlport.erlterms": "dspex_erl.compat.erlterms",
-    "erlport.stdio": "dspex_erl.compat.stdio",
-}
-
 pickle_allowed = False
 """Whether the codec of ``erlport.erlterms`` loads and makes pickles, as ErlPort's does."""
 
 
 class _Finder:
-    """Finds ErlPort's modules among ours."""
+    """Finds ``erlport`` here; its submodules are then found below it as usual."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in _MODULES:
+        if name != "erlport":
             return None
-        from importlib.machinery import ModuleSpec
+        from importlib.util import spec_from_file_location
 
-        return ModuleSpec(name, _Loader(), is_package=name == "erlport")
-
-
-class _Loader:
-    """Gives a module of ours a second name."""
-
-    @staticmethod
-    def create_module(spec: ModuleSpec) -> ModuleType:
-        from importlib import import_module
-
-        return import_module(_MODULES[spec.name])
-
-    @staticmethod
-    def exec_module(module: ModuleType) -> None:
-        """Its body ran when it was imported under its first name."""
+        folder = f"{__path__[0]}/erlport"
+        return spec_from_file_location(name, f"{folder}/__init__.py", submodule_search_locations=[folder])
 
 
 def install(allow_pickle: bool = False) -> None:
-    """From now on ``import erlport`` finds the modules here. May be called again."""
+    """From now on ``import erlport`` finds the package here. May be called again."""
     global pickle_allowed
     pickle_allowed = allow_pickle
     if _Finder not in sys.meta_path:
-        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder)

@@ -213,6 +213,16 @@ class Decoder:
                             value = self._atom(raw, atoms, False, names, pos)
                         append(value)
                         pos = end
+                    elif tag == 100:
+                        end = pos + 3 + _U16(data, pos + 1)[0]
+                        if end > size:
+                            raise Short
+                        raw = data[pos + 3 : end] if plain else bytes(data[pos + 3 : end])
+                        value = latin_atom(raw, _MISSING)
+                        if value is _MISSING:
+                            value = self._atom(raw, latin_atoms, True, names, pos)
+                        append(value)
+                        pos = end
                     elif tag == 97:
                         append(data[pos + 1])
                         pos += 2
@@ -358,16 +368,11 @@ class Decoder:
                             count_new -= len(items)
                         it = repeat(None, count_new)
                         break
-                    elif tag == 100 or tag == 115:
-                        start = pos + 3 if tag == 100 else pos + 2
-                        end = start + (_U16(data, pos + 1)[0] if tag == 100 else data[pos + 1])
+                    elif tag == 115:
+                        end = pos + 2 + data[pos + 1]
                         if end > size:
                             raise Short
-                        raw = data[start:end] if plain else bytes(data[start:end])
-                        value = latin_atom(raw, _MISSING)
-                        if value is _MISSING:
-                            value = self._atom(raw, latin_atoms, True, names, pos)
-                        append(value)
+                        append(self._atom(bytes(data[pos + 2 : end]), latin_atoms, True, names, pos))
                         pos = end
                     elif tag == 107:
                         start = pos + 3

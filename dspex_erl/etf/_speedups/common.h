@@ -37,7 +37,7 @@ PyAPI_FUNC(void) PyBuffer_Release(Py_buffer *view);
 #if defined(__GNUC__)
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-#define COLD __attribute__((cold, noinline))
+#define COLD __attribute__((noinline))
 #else
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)

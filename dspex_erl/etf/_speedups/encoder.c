@@ -12,7 +12,7 @@ enum {
     INLINE_FRAMES = 16,
     SCRATCH = 4096,           /* up to here output goes through a buffer that is kept between calls */
     GUESS_AT_MOST = 1 << 24,  /* for the length of the next output */
-    CACHE_BITS = 8,
+    CACHE_BITS = 10,
     CACHED_SIZE = 55,         /* bytes of an encoded atom or key that fit into a cache entry */
     SMALL_TEXT = 256,         /* characters of a charlist that need no allocation */
     SLACK = 32,               /* more than any number or header takes */
