@@ -28,10 +28,8 @@ from dspex_erl.etf._faults import STEPS_SHOWN, Short, at, decode_error, decode_l
 from dspex_erl.etf._options import LARGE_BINARY, Options
 from dspex_erl.terms import Atom, ByteAtom, ImproperList, List, Map
 
-_ROOT, _LIST, _TUPLE, _MAP, _LEARN, _SHAPE, _IMPROPER = range(7)
-
-# Kinds of frames that read the keys of a map too: with an even number of items, a key is next.
-_PAIRED = (_MAP, _LEARN)
+# From _MAP on, a frame reads the keys of a map too: with an even number of items, a key is next.
+_ROOT, _LIST, _TUPLE, _IMPROPER, _SHAPE, _MAP, _LEARN = range(7)
 
 _CACHED_ATOMS = 4096
 """How many atoms a decoder keeps from call to call before it starts anew."""
@@ -44,10 +42,11 @@ _I32 = _struct.Struct(">i").unpack_from
 _F64 = _struct.Struct(">d").unpack_from
 _LEAVES = tags.IDENTIFIERS | {tags.BIT_BINARY, tags.FLOAT}
 _NUMBERS = frozenset({tags.SMALL_INTEGER, tags.INTEGER, tags.NEW_FLOAT})
+_SHORT = 12
 _FEW_NUMBERS = 6
 
-# Maps whose keys are guessed: fewer pairs are not worth it, and Erlang sorts the keys of at most 32.
-_SMALLEST_SHAPE, _LARGEST_SHAPE, _WRONG_GUESSES = 2, 32, 4
+# Maps whose keys are guessed, by twice their number: fewer are not worth it, and Erlang sorts the keys of at most 32.
+_SMALLEST_SHAPE, _LARGEST_SHAPE, _WRONG_GUESSES = 4, 64, 4
 
 # list.append and dict.update themselves, because List and Map refuse them.
 _new_list = list.__new__
@@ -162,6 +161,7 @@ class Decoder:
         structs = bool(options.structs)
         many = 2 * rare.MANY_PAIRS
         shapes: dict[int, Any] = {}
+        fields: list[Any]
         stack: list[Frame] = []
         items: list[Any] = []
         append: Callable[[Any], None] = items.append
@@ -178,7 +178,7 @@ class Decoder:
                             pos += len(expected)
                         else:
                             # A wrong guess: from here on an ordinary map, whose next key is read as any other.
-                            shapes[count] = extra[1] + 1
+                            shapes[2 * count] = extra[1] + 1
                             done = len(items)
                             items = list(chain.from_iterable(zip(extra[0], items)))
                             append = items.append
@@ -192,7 +192,7 @@ class Decoder:
                         if end > size:
                             raise Short
                         if end - start >= large:
-                            in_key = key_floor >= 0 or kind in _PAIRED and not len(items) & 1
+                            in_key = key_floor >= 0 or kind >= _MAP and not len(items) & 1
                             append(self._large_binary(data, start, end, in_key))
                         elif text:
                             raw = data[start:end] if plain else bytes(data[start:end])
@@ -236,137 +236,145 @@ class Decoder:
                         append(value)
                         pos += 9
                     elif tag == 106:
-                        append(_EMPTY_LIST if frozen or kind in _PAIRED and not len(items) & 1 else [])
+                        append(_EMPTY_LIST if frozen or kind >= _MAP and not len(items) & 1 else [])
                         pos += 1
                     elif tag == 116 or tag == 104 or tag == 108 or tag == 105:
                         if tag == 104:
-                            count_new = need = data[pos + 1]
+                            more = need = data[pos + 1]
                             start = pos + 2
-                            kind_new = _TUPLE
-                            if not need:
-                                append(())
-                                pos = start
-                                continue
                         else:
-                            count_new = need = _U32(data, pos + 1)[0]
+                            more = need = _U32(data, pos + 1)[0]
                             start = pos + 5
+                        if not need:
+                            if tag == 108:
+                                # As in OTP: a list of no elements is its tail. One more turn, for the same place.
+                                if kind == _SHAPE or kind == _LEARN:
+                                    it = chain((None,), it)
+                                else:
+                                    it = repeat(None, count - len(items) - (kind == _LIST))
+                                pos = start
+                                break
                             if tag == 116:
-                                kind_new = _MAP
-                                need += need
-                                if not need:
-                                    append(_EMPTY_MAP if frozen or kind in _PAIRED and not len(items) & 1 else {})
-                                    pos = start
-                                    continue
-                            elif tag == 108:
-                                kind_new = _LIST
-                                if not need:
-                                    # As in OTP: a list of no elements is its tail. One more turn, for the same place.
-                                    pos = start
-                                    if kind == _SHAPE or kind == _LEARN:
-                                        it = chain((None,), it)
-                                    else:
-                                        it = repeat(None, count - len(items) - (kind == _LIST))
-                                    break
-                                need += 1
+                                append(_EMPTY_MAP if frozen or kind >= _MAP and not len(items) & 1 else {})
                             else:
-                                kind_new = _TUPLE
-                                if not need:
-                                    append(())
-                                    pos = start
-                                    continue
+                                append(())
+                            pos = start
+                            continue
+                        if tag == 116:
+                            more = need = need + need
+                        elif tag == 108:
+                            need += 1
                         depth = len(stack)
                         if depth >= limit:
                             raise _too_deep(depth, max_depth, pos)
-                        if key_floor < 0 and kind in _PAIRED and not len(items) & 1:
+                        if key_floor < 0 and kind >= _MAP and not len(items) & 1:
                             key_floor = depth
                             limit = min(max_depth, depth + rare.MAX_KEY_DEPTH)
                             frozen = True
-                            if depth >= limit:
-                                raise _too_deep(depth, max_depth, pos)
-                        elements += need - (kind_new == _LIST)
+                        elements += more
                         if elements > max_elements:
                             raise decode_limit("max_elements", max_elements, elements, pos)
                         rest = count - len(items) - 1
                         rest = owed + (rest + rest if kind == _SHAPE else rest)
                         if need > size - start - rest:
                             raise Short
-                        if tag == 104 and plain:
-                            # Most tuples are short and hold no container: those do without a frame of their own.
-                            fields: list[Any] = []
+                        if tag == 116 and plain and _SMALLEST_SHAPE <= more <= _LARGEST_SHAPE:
+                            guess = shapes.get(more)
+                            if guess is None:
+                                shapes[more] = 0
+                            elif type(guess) is tuple:
+                                stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                                owed, at_tag, pos, kind, count, extra = rest, pos, start, _SHAPE, more >> 1, guess
+                                items = []
+                                append = items.append
+                                it = iter(guess[2])
+                                break
+                            elif guess < _WRONG_GUESSES:
+                                stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                                owed, at_tag, pos, kind, count, extra = rest, pos, start, _LEARN, more, []
+                                items = []
+                                append = items.append
+                                it = repeat(True, more)
+                                break
+                        if tag == 108 and frozen:
+                            fields = _new_list(List)
+                            add = _bound_append(fields)
+                        else:
+                            fields = []
+                            add = fields.append
+                        if more <= _SHORT and plain and key_floor != depth:
+                            # Most containers are short and hold leaves: those do without a frame. Whatever is out of the
+                            # ordinary ends this loop, and is read again by the one around it.
                             end = start
                             try:
-                                for _ in repeat(None, need):
+                                for _ in repeat(None, more):
                                     start = end
-                                    tag = data[start]
-                                    if tag == 119:
+                                    leaf = data[start]
+                                    if leaf == 119:
                                         end = start + 2 + data[start + 1]
                                         value = atom(data[start + 2 : end], _MISSING)
-                                    elif tag == 97:
-                                        value = data[start + 1]
-                                        end = start + 2
-                                    elif tag == 109:
+                                        if value is _MISSING or value is marker:
+                                            break
+                                    elif leaf == 109:
                                         end = start + 5 + _U32(data, start + 1)[0]
-                                        value = data[start + 5 : end]
                                         if end - start > large:
                                             break
+                                        value = data[start + 5 : end]
                                         if text:
                                             try:
                                                 value = value.decode()
                                             except UnicodeDecodeError:
                                                 pass
-                                    elif tag == 100:
+                                    elif leaf == 100:
                                         end = start + 3 + _U16(data, start + 1)[0]
                                         value = latin_atom(data[start + 3 : end], _MISSING)
+                                        if value is _MISSING or value is marker:
+                                            break
+                                    elif leaf == 97:
+                                        end = start + 2
+                                        value = data[start + 1]
+                                    elif leaf == 98:
+                                        end = start + 5
+                                        value = _I32(data, start + 1)[0]
+                                    elif leaf == 70:
+                                        end = start + 9
+                                        value = _F64(data, start + 1)[0]
+                                        if value - value != 0.0:
+                                            break
                                     else:
                                         break
-                                    if value is _MISSING or end > size or value is marker:
+                                    if end > size:
                                         break
-                                    fields.append(value)
+                                    add(value)
                                 else:
-                                    append(tuple(fields))
-                                    pos = end
-                                    continue
+                                    start = end
+                                    if tag == 104:
+                                        append(tuple(fields))
+                                        pos = end
+                                        continue
+                                    if tag == 108:
+                                        if data[end] == 106:
+                                            append(fields)
+                                            pos = end + 1
+                                            continue
+                                    elif tag == 116 and not structs:
+                                        pairs = iter(fields)
+                                        value = _new_dict(Map) if frozen else {}
+                                        _update(value, zip(pairs, pairs))
+                                        if len(value) + len(value) == more:
+                                            append(value)
+                                            pos = end
+                                            continue
                             except (IndexError, _struct.error):
                                 pass
-                            stack.append((it, items, append, kind, count, at_tag, owed, extra))
-                            owed, at_tag, pos, kind, count = rest, pos, start, _TUPLE, need
-                            items = fields
-                            append = items.append
-                            it = repeat(None, need - len(fields))
-                            break
+                        elif more >= _FEW_NUMBERS and data[start] in _NUMBERS and tag != 116:
+                            start = _read_numbers(data, start, more, fields)
                         stack.append((it, items, append, kind, count, at_tag, owed, extra))
-                        owed = rest
-                        at_tag = pos
-                        pos = start
-                        kind = kind_new
-                        count = need
-                        if kind == _MAP:
-                            items = []
-                            append = items.append
-                            it = repeat(None, need)
-                            if plain and _SMALLEST_SHAPE <= count_new <= _LARGEST_SHAPE:
-                                extra = shapes.get(count_new)
-                                if extra is None:
-                                    shapes[count_new] = 0
-                                elif type(extra) is tuple:
-                                    kind = _SHAPE
-                                    count = count_new
-                                    it = iter(extra[2])
-                                elif extra < _WRONG_GUESSES:
-                                    kind = _LEARN
-                                    it = repeat(True, need)
-                                    extra = []
-                            break
-                        if kind == _LIST and frozen:
-                            items = _new_list(List)
-                            append = _bound_append(items)
-                        else:
-                            items = []
-                            append = items.append
-                        if count_new >= _FEW_NUMBERS and data[pos] in _NUMBERS:
-                            pos = _read_numbers(data, pos, count_new, items)
-                            count_new -= len(items)
-                        it = repeat(None, count_new)
+                        it = repeat(None, more - len(fields))
+                        owed, at_tag, pos, count = rest, pos, start, need
+                        kind = _LIST if tag == 108 else _MAP if tag == 116 else _TUPLE
+                        items = fields
+                        append = add
                         break
                     elif tag == 115:
                         end = pos + 2 + data[pos + 1]
@@ -383,7 +391,7 @@ class Decoder:
                         if end > size:
                             raise Short
                         value = list(data[start:end])
-                        append(_as_list(value) if frozen or kind in _PAIRED and not len(items) & 1 else value)
+                        append(_as_list(value) if frozen or kind >= _MAP and not len(items) & 1 else value)
                         pos = end
                     elif tag == 110 or tag == 111:
                         start = pos + 3 if tag == 110 else pos + 6
@@ -473,7 +481,7 @@ class Decoder:
                                 if frozen:
                                     value = _as_map(value)
                             if kind == _LEARN:
-                                shapes[count >> 1] = _learn(data, items[::2], extra, shapes[count >> 1])
+                                shapes[count] = _learn(data, items[::2], extra, shapes[count])
                         if structs:
                             closing = True
                             value = rare.struct(value, at_tag, options)

@@ -28,8 +28,6 @@ GUARD_SECONDS = GRACE_SECONDS + 0.5
 _HIGH = 64
 """Descriptors from here on are unlikely to be named by anybody's code."""
 
-_HANGUP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
-
 _guard_pid = 0
 
 
@@ -71,6 +69,7 @@ def guard(read_fd: int) -> None:
         _guard_pid = pid
         return
     try:
+        os.close(alive_write)
         _stand_guard(read_fd, alive_read, worker)
     finally:
         os._exit(0)
@@ -78,20 +77,20 @@ def guard(read_fd: int) -> None:
 
 def _stand_guard(read_fd: int, alive_fd: int, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if read_fd != 3:
-        os.dup2(read_fd, 3)
-    os.dup2(alive_fd, 4)
+    # Everything else is closed, or the guard would keep pipes open that others wait to see closed.
+    kept = sorted((read_fd, alive_fd))
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(5, 4096)
+    os.closerange(3, kept[0])
+    os.closerange(kept[0] + 1, kept[1])
+    os.closerange(kept[1] + 1, 65536)
     poll = select.poll()
-    poll.register(3, getattr(select, "POLLRDHUP", 0))
-    poll.register(4, 0)
-    ready = {fd for fd, _ in poll.poll()}
-    if 4 in ready:
+    poll.register(read_fd, getattr(select, "POLLRDHUP", 0))
+    poll.register(alive_fd, 0)
+    if alive_fd in {fd for fd, _ in poll.poll()}:
         return
-    poll.unregister(3)
+    poll.unregister(read_fd)
     if poll.poll(GUARD_SECONDS * 1000):
         return
     try:
@@ -138,10 +137,11 @@ def kill_descendants(pid: int) -> None:
 
 def end_now(status: int = 0) -> NoReturn:
     """Ends the process at once, children first, whatever its threads are doing."""
+    # A thread that computes gives way only once in an interval, and looking for children takes a hundred system calls.
+    sys.setswitchinterval(1e-6)
     kill_descendants(os.getpid())
-    for stream in (sys.stderr,):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
     os._exit(status)

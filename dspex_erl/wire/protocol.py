@@ -224,7 +224,11 @@ class Connection:
             raise LocalProtocolError(self._refusal(f"send {kind.__name__}"))
         if kind is Call or kind is Result or kind is Failure:
             self._check_id(kind, fields[0])
-        parts = self._codec.encode_iovec((tag, *fields))
+        try:
+            parts = self._codec.encode_iovec((tag, *fields))
+        except CodecError as error:
+            error.path = _within_field(error.path)
+            raise
         header = frame_header(sum(map(len, parts)), self._packet)
         if kind is Call:
             self._sent_calls.add(fields[0])
@@ -290,6 +294,11 @@ def _text(atom: Any) -> str:
     if isinstance(atom, (Atom, ByteAtom)):
         return atom.name
     return ""
+
+
+def _within_field(path: str) -> str:
+    """A path inside a message, ``$[2]['a']``, as one inside its field, ``$['a']``: who sent the field knows nothing of messages."""
+    return "$" + path[path.find("]") + 1 :]
 
 
 def _kind(term: Any) -> str:

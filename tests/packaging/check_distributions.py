@@ -122,6 +122,18 @@ def test_the_wheels_carry_the_licence_and_the_readme(c_wheel: Path, pure_wheel: 
 
 
 @pytest.mark.parametrize("version", PYTHONS)
+def test_the_sources_work_without_being_built(version: str, unpacked: Path) -> None:
+    """The Mix project reaches them through a link, and installs nothing."""
+    python = shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"python{version} is not on the PATH")
+    command = [python, "-B", "-s", "-X", "dev", "-W", "error", "-c", ROUND_TRIP]
+    run = subprocess.run(command, cwd=unpacked, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["pure", str(unpacked / "dspex_erl" / "etf" / "__init__.py")]
+
+
+@pytest.mark.parametrize("version", PYTHONS)
 @pytest.mark.parametrize("kind", ["c", "pure"])
 def test_a_wheel_works(version: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     python = shutil.which(f"python{version}")

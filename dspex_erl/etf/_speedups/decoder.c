@@ -60,6 +60,8 @@ typedef struct {
 typedef struct {
     Decoder *decoder;
     State *state;
+    bool quiet, collects;      /* see quiet_begin() */
+    bool foreign;              /* Python code has run, and may have put objects of any kind into the term */
     PyObject *source;          /* what holds the bytes */
     PyObject *view;            /* of them all, made when first needed */
     const uint8_t *start, *end;
@@ -76,11 +78,39 @@ typedef struct {
     PyObject *inline_values[INLINE_VALUES];
 } Reader;
 
+/* ---- the garbage collector ----
+ *
+ * Up to 3.11 an allocation may start a collection, and building a term of many containers starts many, which more than doubles the
+ * time it takes; each looks at objects that cannot be garbage yet. From 3.12 on collections wait until the interpreter is between two
+ * instructions of Python. While this file builds, it has the older versions do the same: it switches the collector off. The GIL is held all that
+ * time, so nobody can see it. Before anything that may run Python code, and so release the GIL, quiet_end() switches it on again. */
+
+static void quiet_begin(Reader *r)
+{
+    if (!r->quiet) {
+        r->quiet = true;
+        r->collects = PyGC_Disable();
+    }
+}
+
+static void quiet_end(Reader *r)
+{
+    if (r->quiet) {
+        r->quiet = false;
+        r->foreign = true;
+        if (r->collects) {
+            PyGC_Enable();
+        }
+    }
+}
+
 /* ---- errors ---- */
 
-/* The path of the term that begins at `top` on the stack of values, inside the first `depth` frames. */
+/* The path of the term that begins at `top` on the stack of values, inside the first `depth` frames. Ends the quiet, as every error ends
+ * the call. */
 static PyObject *path_text(Reader *r, Py_ssize_t depth, Py_ssize_t top)
 {
+    quiet_end(r);
     Py_ssize_t steps = depth < PATH_STEPS ? depth : PATH_STEPS;
     PyObject *list = PyList_New(0);
     for (Py_ssize_t i = 0; i < steps && list != NULL; i++) {
@@ -167,6 +197,7 @@ COLD static PyObject *fail_limit(Reader *r, const uint8_t *at, const char *limit
 /* A helper has failed on the term that begins at `top`: says in its error where that was. Always NULL. */
 COLD static PyObject *fail_from_helper(Reader *r, Py_ssize_t top)
 {
+    quiet_end(r);
     if (!PyErr_ExceptionMatches(r->state->codec_error)) {
         return NULL; /* MemoryError, KeyboardInterrupt */
     }
@@ -194,6 +225,7 @@ COLD static PyObject *fail_from_helper(Reader *r, Py_ssize_t top)
 /* Hashing or comparing a map's keys has raised something. Always NULL. */
 COLD static PyObject *fail_key(Reader *r, Py_ssize_t offset, Py_ssize_t top)
 {
+    quiet_end(r);
     if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)
         || PyErr_ExceptionMatches(r->state->codec_error)) {
         return fail_from_helper(r, top);
@@ -277,9 +309,10 @@ static void entry_set(Entry *entry, PyObject *value, const uint8_t *name, size_t
 }
 
 /* The atom of this name as this mapping has it; NULL without an exception for an invalid name. */
-static PyObject *atom_new(Decoder *decoder, const uint8_t *name, Py_ssize_t size, NameKind kind)
+static PyObject *atom_new(Reader *r, const uint8_t *name, Py_ssize_t size, NameKind kind)
 {
-    State *state = decoder->state;
+    Decoder *decoder = r->decoder;
+    State *state = r->state;
     Py_ssize_t characters = size;
     if ((kind == UTF8_NAME && !utf8_count(name, size, &characters)) || characters > ATOM_CHARACTERS) {
         return NULL;
@@ -302,7 +335,11 @@ static PyObject *atom_new(Decoder *decoder, const uint8_t *name, Py_ssize_t size
     PyObject *atom = NULL;
     if (decoder->as_bytes) {
         /* Through the class, which keeps one object for one name. */
+        quiet_end(r);
         atom = PyObject_CallFunctionObjArgs((PyObject *)state->byte_atom, text, NULL);
+        if (atom != NULL) {
+            quiet_begin(r);
+        }
     }
     else {
         /* Not through it: it would only check again what has been checked here. */
@@ -370,7 +407,6 @@ static bool count_atom(Reader *r, const uint8_t *at)
 /* An atom that is not in the cache, or cannot be for its length. New reference. */
 COLD static PyObject *atom_uncached(Reader *r, const uint8_t *at, const uint8_t *name, Py_ssize_t size, NameKind kind, Entry *entry)
 {
-    Decoder *decoder = r->decoder;
     static const char marker[] = "$erlport.opaque";
     PyObject *atom = NULL, *key = NULL;
     if (r->counted != NULL) {
@@ -387,7 +423,7 @@ COLD static PyObject *atom_uncached(Reader *r, const uint8_t *at, const uint8_t 
         }
     }
     if (atom == NULL) {
-        atom = atom_new(decoder, name, size, kind);
+        atom = atom_new(r, name, size, kind);
         if (atom == NULL) {
             if (!PyErr_Occurred()) {
                 fail(r, at, "an atom of at most 255 characters", kind == UTF8_NAME ? "an invalid name" : "a longer name");
@@ -495,13 +531,16 @@ COLD static PyObject *whole_view(Reader *r)
 
 COLD static PyObject *view_new(Reader *r, const uint8_t *body, Py_ssize_t size)
 {
+    quiet_end(r); /* from 3.12 on Python code may give buffers */
     PyObject *view = whole_view(r);
+    quiet_begin(r);
     return view == NULL ? NULL : PySequence_GetSlice(view, body - r->start, body - r->start + size);
 }
 
 /* A term that _rare.leaf() reads. Sets `*next` behind it. */
 COLD static PyObject *leaf_new(Reader *r, const uint8_t *at, const uint8_t **next)
 {
+    quiet_end(r);
     PyObject *data = PyBytes_CheckExact(r->source) ? r->source : whole_view(r);
     PyObject *helper = data == NULL ? NULL : state_helper(r->state, "leaf");
     if (helper == NULL) {
@@ -527,6 +566,7 @@ COLD static PyObject *leaf_new(Reader *r, const uint8_t *at, const uint8_t **nex
         *next = r->start + end;
     }
     Py_DECREF(pair);
+    quiet_begin(r);
     return term;
 }
 
@@ -664,6 +704,12 @@ static PyObject *byte_list_new(State *state, const uint8_t *body, Py_ssize_t siz
 
 /* ---- maps ---- */
 
+/* Whether hashing and comparing keys of this type runs no Python code. */
+static inline bool plain_key(const State *state, PyTypeObject *type)
+{
+    return type == &PyUnicode_Type || type == state->atom || type == &PyBytes_Type || type == state->byte_atom || type == &PyLong_Type;
+}
+
 /* Every second one of the `count` values from `items` on, as a list. */
 static PyObject *every_second(PyObject **items, Py_ssize_t count)
 {
@@ -689,7 +735,10 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
     bool suspect = false, good = true;
     for (Py_ssize_t i = 0; i < count && good && !suspect; i += 2) {
         PyTypeObject *type = Py_TYPE(items[i]);
-        if (type == &PyUnicode_Type || type == &PyBytes_Type || type == state->atom || type == state->byte_atom) {
+        if (!plain_key(state, type)) {
+            quiet_end(r);
+        }
+        else if (type != &PyLong_Type) {
             continue;
         }
         if (counters == NULL && (counters = PyMem_Calloc((size_t)1 << bits, 1)) == NULL) {
@@ -710,6 +759,7 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
     if (!good || !suspect) {
         return good;
     }
+    quiet_end(r);
     PyObject *keys = every_second(items, count);
     PyObject *helper = keys == NULL ? NULL : state_helper(state, "check_hashes");
     PyObject *checked = helper == NULL ? NULL : PyObject_CallFunction(helper, "OnO", keys, offset, r->decoder->options);
@@ -725,6 +775,7 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
 /* Python holds some of these keys for equal. */
 COLD static PyObject *map_clashing(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t offset, Py_ssize_t top)
 {
+    quiet_end(r);
     PyObject *keys = every_second(items, count), *values = every_second(items + 1, count);
     PyObject *helper = keys == NULL || values == NULL ? NULL : state_helper(r->state, "clashing");
     PyObject *map = helper == NULL ? NULL : PyObject_CallFunction(helper, "OOnO", keys, values, offset, r->decoder->options);
@@ -737,11 +788,16 @@ COLD static PyObject *map_clashing(Reader *r, PyObject **items, Py_ssize_t count
 /* Calls `helper` on a finished container, which may become something else. Takes over `term`. */
 COLD static PyObject *replaced(Reader *r, const char *name, PyObject *term, Py_ssize_t offset, Py_ssize_t top)
 {
+    quiet_end(r);
     PyObject *helper = state_helper(r->state, name);
     PyObject *result = helper == NULL ? NULL : PyObject_CallFunction(helper, "OnO", term, offset, r->decoder->options);
     Py_XDECREF(helper);
     Py_DECREF(term);
-    return result == NULL ? fail_from_helper(r, top) : result;
+    if (result == NULL) {
+        return fail_from_helper(r, top);
+    }
+    quiet_begin(r);
+    return result;
 }
 
 /* The map of the top frame, which has been taken off; its children are still on the stack of values and stay there. */
@@ -759,6 +815,9 @@ static PyObject *map_new(Reader *r, const Frame *frame)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i += 2) {
+        if (UNLIKELY(!plain_key(state, Py_TYPE(items[i])))) {
+            quiet_end(r);
+        }
         if (UNLIKELY(PyDict_SetItem(map, items[i], items[i + 1]) < 0)) {
             Py_DECREF(map);
             return fail_key(r, frame->offset, frame->base);
@@ -771,6 +830,7 @@ static PyObject *map_new(Reader *r, const Frame *frame)
     if (UNLIKELY(r->decoder->has_structs) && map != NULL) {
         return replaced(r, "struct", map, frame->offset, frame->base);
     }
+    quiet_begin(r);
     return map;
 }
 
@@ -1159,8 +1219,9 @@ static PyObject *close_container(Reader *r)
     case IN_TAIL:
         r->top = frame.base;
         /* A NIL behind an empty LIST_EXT comes this way, and is no tail. */
-        if (PyList_Check(items[count - 1]) && PyList_Size(items[count - 1]) == 0) {
-            Py_DECREF(items[count - 1]);
+        value = items[count - 1];
+        if ((Py_TYPE(value) == &PyList_Type || Py_TYPE(value) == state->list) && PyList_Size(value) == 0) {
+            Py_DECREF(value);
             return list_new(state, items, count - 1, r->decoder->as_bytes || frame.key_depth > 0);
         }
         return improper_new(state, items, count);
@@ -1168,7 +1229,13 @@ static PyObject *close_container(Reader *r)
         value = map_new(r, &frame);
         /* They stayed for the paths of errors, and for Python code that a hash may have run. */
         r->top = frame.base;
+        if (LIKELY(!r->foreign) || value == NULL) {
+            drop(items, count);
+            return value;
+        }
+        quiet_end(r); /* some may end here, in Python code of theirs */
         drop(items, count);
+        quiet_begin(r);
         return value;
     }
     Py_UNREACHABLE();
@@ -1185,6 +1252,7 @@ static void reader_start(Reader *r, Decoder *decoder, PyObject *source, const ui
     r->start = start;
     r->end = start + size;
     r->within = -1;
+    r->quiet = r->collects = r->foreign = false;
     r->call = ++decoder->calls;
     r->elements = r->atoms = 0;
     r->counted = NULL;
@@ -1199,6 +1267,7 @@ static void reader_start(Reader *r, Decoder *decoder, PyObject *source, const ui
 
 static void reader_end(Reader *r)
 {
+    quiet_end(r);
     drop(r->values, r->top);
     if (r->values != r->inline_values) {
         PyMem_Free(r->values);
@@ -1235,6 +1304,7 @@ COLD static PyObject *read_compressed(Reader *r, const uint8_t **position)
             const uint8_t *start = (const uint8_t *)PyBytes_AsString(inflated), *p = start;
             reader_start(&inner, r->decoder, inflated, start, PyBytes_Size(inflated));
             inner.within = offset;
+            quiet_begin(&inner);
             term = read_term(&inner, &p);
             if (term != NULL && p != inner.end) {
                 Py_CLEAR(term);
@@ -1272,7 +1342,14 @@ static PyObject *decode_at(Decoder *decoder, PyObject *source, const uint8_t *st
     }
     else {
         p++;
-        term = p < r.end && *p == COMPRESSED ? read_compressed(&r, &p) : read_term(&r, &p);
+        if (p < r.end && *p == COMPRESSED) {
+            term = read_compressed(&r, &p);
+        }
+        else {
+            quiet_begin(&r);
+            term = read_term(&r, &p);
+            quiet_end(&r);
+        }
     }
     if (term != NULL && next == NULL && p != r.end) {
         Py_CLEAR(term);

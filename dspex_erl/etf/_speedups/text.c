@@ -41,18 +41,35 @@ static inline int utf8_wide(const uint8_t *at, const uint8_t *end, uint32_t *cha
     return value < 0x10000 || value > 0x10FFFF ? 0 : 4;
 }
 
-static inline bool ascii8(const uint8_t *at)
+/* How many of the eight bytes at `at` are ASCII, up to the first that is not. */
+static inline int ascii_of_8(const uint8_t *at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof word);
-    return (word & UINT64_C(0x8080808080808080)) == 0;
+    word &= UINT64_C(0x8080808080808080);
+    if (word == 0) {
+        return 8;
+    }
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_ctzll(word) / 8;
+#else
+    int count = 0;
+    while (at[count] < 0x80) {
+        count++;
+    }
+    return count;
+#endif
 }
 
 /* The first byte from `at` on that is not ASCII, or `end`. */
 static inline const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
 {
-    while (end - at >= 8 && ascii8(at)) {
-        at += 8;
+    while (end - at >= 8) {
+        int count = ascii_of_8(at);
+        at += count;
+        if (count < 8) {
+            return at;
+        }
     }
     while (at < end && *at < 0x80) {
         at++;
@@ -85,20 +102,24 @@ bool utf8_count(const uint8_t *text, Py_ssize_t size, Py_ssize_t *characters)
 
 #if WCHAR_MAX > 0xFFFF
 
-/* Fills `out`, which has room for `size` characters; gives their number, or -1 for what is not UTF-8. */
-static Py_ssize_t widen(const uint8_t *text, Py_ssize_t size, wchar_t *out)
+/* Fills `out`, which has room for eight characters more than there are bytes; gives their number, or -1 for what is not UTF-8. */
+static Py_ssize_t widen(const uint8_t *restrict text, Py_ssize_t size, wchar_t *restrict out)
 {
     const uint8_t *at = text, *end = text + size;
     wchar_t *to = out;
     while (at < end) {
-        while (end - at >= 8 && ascii8(at)) {
+        int count = 8;
+        while (count == 8 && end - at >= 8) {
+            count = ascii_of_8(at);
+            uint8_t eight[8];
+            memcpy(eight, at, sizeof eight);
             for (int i = 0; i < 8; i++) {
-                to[i] = at[i];
+                to[i] = eight[i]; /* those that are not ASCII are written over */
             }
-            to += 8;
-            at += 8;
+            to += count;
+            at += count;
         }
-        while (at < end && *at < 0x80) {
+        while (end - at < 8 && at < end && *at < 0x80) {
             *to++ = *at++;
         }
         while (at < end && *at >= 0x80) {
@@ -116,9 +137,9 @@ static Py_ssize_t widen(const uint8_t *text, Py_ssize_t size, wchar_t *out)
 
 static PyObject *decode_widened(const uint8_t *text, Py_ssize_t size, bool *invalid)
 {
-    wchar_t small[ON_STACK], *room = small;
+    wchar_t small[ON_STACK + 8], *room = small;
     if (size > ON_STACK) {
-        room = PyMem_Malloc((size_t)size * sizeof *room);
+        room = PyMem_Malloc(((size_t)size + 8) * sizeof *room);
         if (room == NULL) {
             return PyErr_NoMemory();
         }
