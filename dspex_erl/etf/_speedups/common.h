@@ -37,8 +37,11 @@ PyAPI_FUNC(void) PyBuffer_Release(Py_buffer *view);
 #if defined(__GNUC__)
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+/* Not GCC's `cold`: it then compiles whole paths that lead there, and are hot, for size. */
 #define COLD __attribute__((noinline))
+#define PREFETCH(address) __builtin_prefetch(address)
 #else
+#define PREFETCH(address) ((void)0)
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)
 #define COLD

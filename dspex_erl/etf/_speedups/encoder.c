@@ -1325,6 +1325,7 @@ static bool run_map(Writer *w)
             if (UNLIKELY(!PyDict_Next(frame->object, &frame->position, &frame->key, &frame->other))) {
                 return fail_changed(w) != FAILED;
             }
+            PREFETCH(frame->other);
             if (!check_key_type(w, frame)) {
                 return false;
             }
