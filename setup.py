@@ -33,8 +33,8 @@ def _extension(limited: bool) -> Extension:
         flags, links = [], []
     return Extension(
         "dspex_erl.etf._speedups",
-        sources=[f"{SOURCES}/{name}.c" for name in ("module", "decoder", "encoder", "text", "fast")],
-        depends=[f"{SOURCES}/common.h"],
+        sources=[f"{SOURCES}/{name}.c" for name in ("module", "reader", "names", "decoder", "writer", "encoder", "text", "fast")],
+        depends=[f"{SOURCES}/{name}.h" for name in ("common", "reader", "writer")],
         define_macros=[("Py_LIMITED_API", OLDEST)] if limited else [],
         extra_compile_args=flags,
         extra_link_args=links,

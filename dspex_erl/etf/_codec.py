@@ -7,34 +7,28 @@ with ``compressed``, because zlib is called from Python in both implementations.
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, Union
 
-from dspex_erl.etf import _pure_decoder, _pure_encoder
 from dspex_erl.etf._options import Options
 
-BytesLike = Union[bytes, bytearray, memoryview]
-"""What the decoders read: an object with a contiguous buffer."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, Protocol, TypeAlias
 
-Pieces = list[Union[bytes, memoryview]]
-"""What ``encode_iovec`` gives, ready for ``os.writev``."""
+    # What the decoders read: an object with a contiguous buffer.
+    BytesLike: TypeAlias = bytes | bytearray | memoryview
+    # What ``encode_iovec`` gives, ready for ``os.writev``.
+    Pieces: TypeAlias = list[bytes | memoryview]
 
+    class DecoderType(Protocol):
+        def __init__(self, options: Options) -> None: ...
+        def decode(self, data: BytesLike, /) -> Any: ...
+        def decode_from(self, data: BytesLike, offset: int = 0, /) -> tuple[Any, int]: ...
 
-class DecoderType(Protocol):
-    """What both implementations call ``Decoder``."""
-
-    def __init__(self, options: Options) -> None: ...
-    def decode(self, data: BytesLike, /) -> Any: ...
-    def decode_from(self, data: BytesLike, offset: int = 0, /) -> tuple[Any, int]: ...
-
-
-class EncoderType(Protocol):
-    """What both implementations call ``Encoder``."""
-
-    def __init__(self, options: Options) -> None: ...
-    def encode(self, term: Any, /) -> bytes: ...
-    def encode_iovec(self, term: Any, /) -> Pieces: ...
+    class EncoderType(Protocol):
+        def __init__(self, options: Options) -> None: ...
+        def encode(self, term: Any, /) -> bytes: ...
+        def encode_iovec(self, term: Any, /) -> Pieces: ...
 
 
 def _choose() -> tuple[Literal["c", "pure"], type[DecoderType], type[EncoderType]]:
@@ -45,6 +39,8 @@ def _choose() -> tuple[Literal["c", "pure"], type[DecoderType], type[EncoderType
             pass
         else:
             return "c", Decoder, Encoder
+    from dspex_erl.etf import _pure_decoder, _pure_encoder
+
     return "pure", _pure_decoder.Decoder, _pure_encoder.Encoder
 
 
@@ -112,8 +108,8 @@ class Codec:
             max_digits=max_digits,
             max_inflated=max_inflated,
             view_threshold=view_threshold,
-            structs=dict(structs or {}),
-            encoders=dict(encoders or {}),
+            structs=structs,
+            encoders=encoders,
             allow_pickle=allow_pickle,
             compressed=compressed,
         )
@@ -139,6 +135,8 @@ class _CompressingEncoder:
         size = len(plain) - 1
         if size > _LARGEST_COMPRESSED:
             return plain
+        import zlib
+
         packed = zlib.compress(memoryview(plain)[1:], self._level)
         if len(packed) + 5 >= size:
             return plain

@@ -7,8 +7,6 @@ matter, so that a coder need not build more of one that is a million steps deep.
 
 from __future__ import annotations
 
-from typing import Final
-
 from dspex_erl.errors import (
     PATH_LENGTH,
     CodecError,
@@ -18,6 +16,10 @@ from dspex_erl.errors import (
     EncodeLimitError,
     TruncatedError,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 STEPS_SHOWN: Final = PATH_LENGTH + 1
 """How many steps of a path are worth collecting: one more than is shown, so that the cut is visible."""

@@ -7,14 +7,16 @@ no term; writing raises :class:`Refusal` when a value's fields do not fit the fo
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable
-from typing import Final
 
 from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import Refusal, Short, type_name
 from dspex_erl.terms import Atom, BitString, ByteAtom, Export, Fun, OpaqueObject, Pid, Port, Reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 OPAQUE: Final = "$erlport.opaque"
 """The atom with which ErlPort marks a term of another language."""
@@ -26,7 +28,6 @@ _U32 = struct.Struct(">I").unpack_from
 _U64 = struct.Struct(">Q").unpack_from
 _NEW_FUN_HEADER = struct.Struct(">IB16sII").unpack_from
 _NEW_FUN_HEADER_SIZE = 29
-_FLOAT_TEXT = re.compile(rb"([+-]?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?)\x00*")
 
 
 def pack_atom(name: str, latin: bool) -> bytes:
@@ -50,7 +51,9 @@ def pack_atom(name: str, latin: bool) -> bytes:
 
 def read_float_text(text: bytes) -> float:
     """The number in the 31 bytes of a FLOAT_EXT. ``float()`` alone would take spaces, underscores and ``inf``."""
-    found = _FLOAT_TEXT.fullmatch(text)
+    import re  # Tag 99 is of the last century; no start of a worker shall wait for this.
+
+    found = re.fullmatch(rb"([+-]?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?)\x00*", text)
     if found is None:
         raise Refusal("a float's digits", "other characters")
     number = float(found[1])

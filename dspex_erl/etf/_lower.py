@@ -9,19 +9,10 @@ Code of the user runs here (encoders, properties of an enumeration, ``isoformat`
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import decimal
-import enum
-import pickle
 import sys
-import uuid
-from collections.abc import Callable
-from typing import Any, Final
 
 from dspex_erl.errors import EncodeError
 from dspex_erl.etf._faults import type_name
-from dspex_erl.etf._options import Options
 from dspex_erl.terms import (
     Atom,
     BitString,
@@ -38,6 +29,13 @@ from dspex_erl.terms import (
     Reference,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from dspex_erl.etf._options import Options
+
 MAX_LOWERINGS: Final = 8
 """How often the replacement of a value may itself be replaced: an encoder may answer with what it was given."""
 
@@ -51,10 +49,6 @@ DIRECT: Final = TERM_TYPES | {
     *(Atom, ByteAtom, _WIDE_ATOM, List, Map, ImproperList, ExactKey),
 }
 """Exact types that both encoders know by themselves."""
-
-_AS_TEXT = (decimal.Decimal, uuid.UUID)
-_AS_ISO = (datetime.date, datetime.time)
-_AS_LIST = (set, frozenset)
 
 
 def lower(value: Any, options: Options) -> Any:
@@ -93,20 +87,21 @@ def _replace(value: Any, options: Options) -> Any:
     hook = _encoder(type(value), options)
     if hook is not None:
         return hook(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    for kind, plain in _SUBCLASSES:
-        if isinstance(value, kind):
+    for module, names, plain in _CLASSES:
+        loaded = sys.modules.get(module)
+        if loaded is not None and isinstance(value, tuple(getattr(loaded, name, ()) for name in names)):
             return plain(value)
-    if isinstance(value, memoryview):
-        flat = value.format == "B" and value.ndim == 1 and value.c_contiguous
-        return value if flat else value.tobytes()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {_field(field.name, options): getattr(value, field.name) for field in dataclasses.fields(value)}
-    found, plain_value = _from_libraries(value, options)
-    if found:
-        return plain_value
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        from dataclasses import fields as real_fields
+
+        return {_field(field.name, options): getattr(value, field.name) for field in real_fields(value)}
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(value, getattr(pydantic, "BaseModel", ())):
+        return {_field(name, options): item for name, item in value}
     if options.allow_pickle:
+        import pickle
+
         return OpaqueObject(pickle.dumps(value, 2), ByteAtom(b"python"))
     raise _no_counterpart(value)
 
@@ -125,20 +120,6 @@ def _encoder(kind: type, options: Options) -> Callable[[Any], Any] | None:
 def _field(name: str, options: Options) -> str | bytes:
     # A charlist as the name of a field would be of no use, so both mappings send a binary.
     return name if options.strings == "str" else name.encode("utf-8", "surrogatepass")
-
-
-def _from_libraries(value: Any, options: Options) -> tuple[bool, Any]:
-    """Values of numpy and pydantic, of which a program that has not imported them can have none."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        if isinstance(value, numpy.ndarray):
-            return True, value.tolist()
-        if isinstance(value, numpy.generic):
-            return True, value.item()
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        return True, {_field(name, options): item for name, item in value}
-    return False, None
 
 
 def _float(value: float) -> float | Atom:
@@ -160,21 +141,31 @@ def _flat_bytes(value: bytes | bytearray) -> bytes:
     return bytes(memoryview(value))
 
 
+def _view(value: memoryview) -> bytes | memoryview:
+    flat = value.format == "B" and value.ndim == 1 and value.c_contiguous
+    return value if flat else value.tobytes()
 
 
-# Methods of the base class, because a subclass may have its own. Narrower classes come first.
-_SUBCLASSES: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
-    (int, int.__int__),
-    (float, _float),
-    (Atom, lambda value: Atom(str.__str__(value))),
-    (str, str.__str__),
-    (ByteAtom, lambda value: ByteAtom(value.name)),
-    ((bytes, bytearray), _flat_bytes),
-    (ImproperList, _improper),
-    (list, lambda value: list.__getitem__(value, slice(None))),
-    (tuple, lambda value: tuple.__getitem__(value, slice(None))),
-    (dict, dict.copy),
-    (_AS_LIST, list),
-    (_AS_ISO, lambda value: value.isoformat().encode()),
-    (_AS_TEXT, lambda value: str(value).encode()),
+# For instances of the classes, what is sent instead. A module that the program has not imported cannot have any. An enumeration may
+# be an ``int`` too, and a number of numpy a ``float``, so that the order matters. The methods are those of the base class,
+# because a subclass may have its own.
+_CLASSES: Final[tuple[tuple[str, tuple[str, ...], Callable[[Any], Any]], ...]] = (
+    ("enum", ("Enum",), lambda value: value.value),
+    ("builtins", ("int",), int.__int__),
+    ("builtins", ("float",), _float),
+    ("dspex_erl.terms", ("Atom",), lambda value: Atom(str.__str__(value))),
+    ("builtins", ("str",), str.__str__),
+    ("dspex_erl.terms", ("ByteAtom",), lambda value: ByteAtom(value.name)),
+    ("builtins", ("bytes", "bytearray"), _flat_bytes),
+    ("dspex_erl.terms", ("ImproperList",), _improper),
+    ("builtins", ("list",), lambda value: list.__getitem__(value, slice(None))),
+    ("builtins", ("tuple",), lambda value: tuple.__getitem__(value, slice(None))),
+    ("builtins", ("dict",), dict.copy),
+    ("builtins", ("set", "frozenset"), list),
+    ("builtins", ("memoryview",), _view),
+    ("datetime", ("date", "time"), lambda value: value.isoformat().encode()),
+    ("decimal", ("Decimal",), lambda value: str(value).encode()),
+    ("uuid", ("UUID",), lambda value: str(value).encode()),
+    ("numpy", ("generic",), lambda value: value.item()),
+    ("numpy", ("ndarray",), lambda value: value.tolist()),
 )

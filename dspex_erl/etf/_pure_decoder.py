@@ -17,9 +17,7 @@ of its tag, the elements that the containers around it still expect, and what it
 from __future__ import annotations
 
 import struct as _struct
-from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import Any, Final
 
 from dspex_erl.errors import DecodeError, format_path
 from dspex_erl.etf import _rare as rare
@@ -27,6 +25,15 @@ from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import STEPS_SHOWN, Short, at, decode_error, decode_limit, truncated
 from dspex_erl.etf._options import LARGE_BINARY, Options
 from dspex_erl.terms import Atom, ByteAtom, ImproperList, List, Map
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Final, TypeAlias
+
+    Frame: TypeAlias = tuple[Any, ...]
+    # ``bytes``, or a read-only ``memoryview`` of bytes: indexing and slicing both is what the loop lives on.
+    Buffer: TypeAlias = Any
 
 # From _MAP on, a frame reads the keys of a map too: with an even number of items, a key is next.
 _ROOT, _LIST, _TUPLE, _IMPROPER, _SHAPE, _MAP, _LEARN = range(7)
@@ -56,10 +63,6 @@ _update = dict.update
 
 _EMPTY_LIST = List()
 _EMPTY_MAP = Map()
-
-Frame = tuple[Any, ...]
-Buffer = Any
-"""``bytes``, or a read-only ``memoryview`` of bytes. Indexing and slicing both is what the loop lives on."""
 
 
 def readable(data: Any, uncopied: bool) -> Buffer:
@@ -162,11 +165,13 @@ class Decoder:
         many = 2 * rare.MANY_PAIRS
         shapes: dict[int, Any] = {}
         fields: list[Any]
+        pairs: Iterator[Any]
+        extra: Any = None
         stack: list[Frame] = []
         items: list[Any] = []
         append: Callable[[Any], None] = items.append
         it: Iterator[Any] = repeat(None, 1)
-        kind, count, at_tag, owed, extra = _ROOT, 1, pos, 0, None
+        kind, count, at_tag, owed = _ROOT, 1, pos, 0
         closing = False
         try:
             while True:
@@ -186,33 +191,80 @@ class Decoder:
                             kind, count = _MAP, 2 * count
                             break
                     tag = data[pos]
-                    if tag == 109:
-                        start = pos + 5
-                        end = start + _U32(data, pos + 1)[0]
-                        if end > size:
-                            raise Short
-                        if end - start >= large:
-                            in_key = key_floor >= 0 or kind >= _MAP and not len(items) & 1
-                            append(self._large_binary(data, start, end, in_key))
-                        elif text:
-                            raw = data[start:end] if plain else bytes(data[start:end])
-                            try:
-                                append(raw.decode())
-                            except UnicodeDecodeError:
-                                append(raw)
+                    # Two halves, so that no tag is compared with more than a few others. What does not continue is a container.
+                    if tag > 106:
+                        if tag == 109:
+                            start = pos + 5
+                            end = start + _U32(data, pos + 1)[0]
+                            if end > size:
+                                raise Short
+                            if end - start >= large:
+                                in_key = key_floor >= 0 or kind >= _MAP and not len(items) & 1
+                                append(self._large_binary(data, start, end, in_key))
+                            elif text:
+                                raw = data[start:end] if plain else bytes(data[start:end])
+                                try:
+                                    append(raw.decode())
+                                except UnicodeDecodeError:
+                                    append(raw)
+                            else:
+                                append(data[start:end] if plain else bytes(data[start:end]))
+                            pos = end
+                            continue
+                        if tag == 119:
+                            end = pos + 2 + data[pos + 1]
+                            if end > size:
+                                raise Short
+                            raw = data[pos + 2 : end] if plain else bytes(data[pos + 2 : end])
+                            value = atom(raw, _MISSING)
+                            if value is _MISSING:
+                                value = self._atom(raw, atoms, False, names, pos)
+                            append(value)
+                            pos = end
+                            continue
+                        if tag == 116 or tag == 108:
+                            more = need = _U32(data, pos + 1)[0]
+                            start = pos + 5
+                        elif tag == 107:
+                            start = pos + 3
+                            end = start + _U16(data, pos + 1)[0]
+                            elements += end - start
+                            if elements > max_elements:
+                                raise decode_limit("max_elements", max_elements, elements, pos)
+                            if end > size:
+                                raise Short
+                            value = list(data[start:end])
+                            append(_as_list(value) if frozen or kind >= _MAP and not len(items) & 1 else value)
+                            pos = end
+                            continue
+                        elif tag == 110 or tag == 111:
+                            start = pos + 3 if tag == 110 else pos + 6
+                            end = start + (data[pos + 1] if tag == 110 else _U32(data, pos + 1)[0])
+                            if end - start > options.max_digits:
+                                raise decode_limit("max_digits", options.max_digits, end - start, pos)
+                            if end > size:
+                                raise Short
+                            value = int.from_bytes(data[start:end], "little")
+                            append(-value if data[start - 1] else value)
+                            pos = end
+                            continue
+                        elif tag == 115 or tag == 118:
+                            start = pos + 2 if tag == 115 else pos + 3
+                            end = start + (data[pos + 1] if tag == 115 else _U16(data, pos + 1)[0])
+                            if end > size:
+                                raise Short
+                            table = latin_atoms if tag == 115 else atoms
+                            append(self._atom(bytes(data[start:end]), table, tag == 115, names, pos))
+                            pos = end
+                            continue
                         else:
-                            append(data[start:end] if plain else bytes(data[start:end]))
-                        pos = end
-                    elif tag == 119:
-                        end = pos + 2 + data[pos + 1]
-                        if end > size:
-                            raise Short
-                        raw = data[pos + 2 : end] if plain else bytes(data[pos + 2 : end])
-                        value = atom(raw, _MISSING)
-                        if value is _MISSING:
-                            value = self._atom(raw, atoms, False, names, pos)
-                        append(value)
-                        pos = end
+                            value, pos = self._leaf(data, pos)
+                            append(value)
+                            continue
+                    elif tag == 97:
+                        append(data[pos + 1])
+                        pos += 2
+                        continue
                     elif tag == 100:
                         end = pos + 3 + _U16(data, pos + 1)[0]
                         if end > size:
@@ -223,198 +275,163 @@ class Decoder:
                             value = self._atom(raw, latin_atoms, True, names, pos)
                         append(value)
                         pos = end
-                    elif tag == 97:
-                        append(data[pos + 1])
-                        pos += 2
+                        continue
+                    elif tag == 104:
+                        more = need = data[pos + 1]
+                        start = pos + 2
                     elif tag == 98:
                         append(_I32(data, pos + 1)[0])
                         pos += 5
+                        continue
                     elif tag == 70:
                         value = _F64(data, pos + 1)[0]
                         if value - value != 0.0:
                             raise decode_error("float", None, pos)
                         append(value)
                         pos += 9
+                        continue
                     elif tag == 106:
                         append(_EMPTY_LIST if frozen or kind >= _MAP and not len(items) & 1 else [])
                         pos += 1
-                    elif tag == 116 or tag == 104 or tag == 108 or tag == 105:
-                        if tag == 104:
-                            more = need = data[pos + 1]
-                            start = pos + 2
-                        else:
-                            more = need = _U32(data, pos + 1)[0]
-                            start = pos + 5
-                        if not need:
-                            if tag == 108:
-                                # As in OTP: a list of no elements is its tail. One more turn, for the same place.
-                                if kind == _SHAPE or kind == _LEARN:
-                                    it = chain((None,), it)
-                                else:
-                                    it = repeat(None, count - len(items) - (kind == _LIST))
-                                pos = start
-                                break
-                            if tag == 116:
-                                append(_EMPTY_MAP if frozen or kind >= _MAP and not len(items) & 1 else {})
+                        continue
+                    elif tag == 105:
+                        more = need = _U32(data, pos + 1)[0]
+                        start = pos + 5
+                    else:
+                        value, pos = self._leaf(data, pos)
+                        append(value)
+                        continue
+                    if not need:
+                        if tag == 108:
+                            # As in OTP: a list of no elements is its tail. One more turn, for the same place.
+                            if kind in (_SHAPE, _LEARN):
+                                it = chain((None,), it)
                             else:
-                                append(())
+                                it = repeat(None, count - len(items) - (kind == _LIST))
                             pos = start
-                            continue
+                            break
                         if tag == 116:
-                            more = need = need + need
-                        elif tag == 108:
-                            need += 1
-                        depth = len(stack)
-                        if depth >= limit:
-                            raise _too_deep(depth, max_depth, pos)
-                        if key_floor < 0 and kind >= _MAP and not len(items) & 1:
-                            key_floor = depth
-                            limit = min(max_depth, depth + rare.MAX_KEY_DEPTH)
-                            frozen = True
-                        elements += more
-                        if elements > max_elements:
-                            raise decode_limit("max_elements", max_elements, elements, pos)
-                        rest = count - len(items) - 1
-                        rest = owed + (rest + rest if kind == _SHAPE else rest)
-                        if need > size - start - rest:
-                            raise Short
-                        if tag == 116 and plain and _SMALLEST_SHAPE <= more <= _LARGEST_SHAPE:
-                            guess = shapes.get(more)
-                            if guess is None:
-                                shapes[more] = 0
-                            elif type(guess) is tuple:
-                                stack.append((it, items, append, kind, count, at_tag, owed, extra))
-                                owed, at_tag, pos, kind, count, extra = rest, pos, start, _SHAPE, more >> 1, guess
-                                items = []
-                                append = items.append
-                                it = iter(guess[2])
-                                break
-                            elif guess < _WRONG_GUESSES:
-                                stack.append((it, items, append, kind, count, at_tag, owed, extra))
-                                owed, at_tag, pos, kind, count, extra = rest, pos, start, _LEARN, more, []
-                                items = []
-                                append = items.append
-                                it = repeat(True, more)
-                                break
-                        if tag == 108 and frozen:
-                            fields = _new_list(List)
-                            add = _bound_append(fields)
+                            append(_EMPTY_MAP if frozen or kind >= _MAP and not len(items) & 1 else {})
                         else:
-                            fields = []
-                            add = fields.append
-                        if more <= _SHORT and plain and key_floor != depth:
-                            # Most containers are short and hold leaves: those do without a frame. Whatever is out of the
-                            # ordinary ends this loop, and is read again by the one around it.
-                            end = start
-                            try:
-                                for _ in repeat(None, more):
-                                    start = end
-                                    leaf = data[start]
-                                    if leaf == 119:
-                                        end = start + 2 + data[start + 1]
-                                        value = atom(data[start + 2 : end], _MISSING)
-                                        if value is _MISSING or value is marker:
-                                            break
-                                    elif leaf == 109:
-                                        end = start + 5 + _U32(data, start + 1)[0]
-                                        if end - start > large:
-                                            break
-                                        value = data[start + 5 : end]
-                                        if text:
-                                            try:
-                                                value = value.decode()
-                                            except UnicodeDecodeError:
-                                                pass
-                                    elif leaf == 100:
-                                        end = start + 3 + _U16(data, start + 1)[0]
-                                        value = latin_atom(data[start + 3 : end], _MISSING)
-                                        if value is _MISSING or value is marker:
-                                            break
-                                    elif leaf == 97:
-                                        end = start + 2
-                                        value = data[start + 1]
-                                    elif leaf == 98:
-                                        end = start + 5
-                                        value = _I32(data, start + 1)[0]
-                                    elif leaf == 70:
-                                        end = start + 9
-                                        value = _F64(data, start + 1)[0]
-                                        if value - value != 0.0:
-                                            break
-                                    else:
+                            append(())
+                        pos = start
+                        continue
+                    if tag == 116:
+                        more = need = need + need
+                    elif tag == 108:
+                        need += 1
+                    depth = len(stack)
+                    if depth >= limit:
+                        raise _too_deep(depth, max_depth, pos)
+                    if kind >= _MAP and key_floor < 0 and not len(items) & 1:
+                        key_floor = depth
+                        limit = min(max_depth, depth + rare.MAX_KEY_DEPTH)
+                        frozen = True
+                    elements += more
+                    if elements > max_elements:
+                        raise decode_limit("max_elements", max_elements, elements, pos)
+                    rest = count - len(items) - 1
+                    rest = owed + (rest + rest if kind == _SHAPE else rest)
+                    if need > size - start - rest:
+                        raise Short
+                    if tag == 116 and plain and _SMALLEST_SHAPE <= more <= _LARGEST_SHAPE:
+                        guess = shapes.get(more)
+                        if guess is None:
+                            shapes[more] = 0
+                        elif type(guess) is tuple:
+                            stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                            owed, at_tag, pos, kind, count, extra = rest, pos, start, _SHAPE, more >> 1, guess
+                            items = []
+                            append = items.append
+                            it = iter(guess[2])
+                            break
+                        elif guess < _WRONG_GUESSES:
+                            stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                            owed, at_tag, pos, kind, count, extra = rest, pos, start, _LEARN, more, []
+                            items = []
+                            append = items.append
+                            it = repeat(True, more)
+                            break
+                    if tag == 108 and frozen:
+                        fields = _new_list(List)
+                        add = _bound_append(fields)
+                    else:
+                        fields = []
+                        add = fields.append
+                    if more <= _SHORT and plain and key_floor != depth:
+                        # Most containers are short and hold leaves: those do without a frame. Whatever is out of the
+                        # ordinary ends this loop, and is read again by the one around it.
+                        end = start
+                        try:
+                            for _ in repeat(None, more):
+                                start = end
+                                leaf = data[start]
+                                if leaf == 119:
+                                    end = start + 2 + data[start + 1]
+                                    value = atom(data[start + 2 : end], _MISSING)
+                                    if value is _MISSING or value is marker:
                                         break
-                                    if end > size:
+                                elif leaf == 109:
+                                    end = start + 5 + _U32(data, start + 1)[0]
+                                    if end - start > large:
                                         break
-                                    add(value)
+                                    value = data[start + 5 : end]
+                                    if text:
+                                        try:
+                                            value = value.decode()
+                                        except UnicodeDecodeError:
+                                            pass
+                                elif leaf == 100:
+                                    end = start + 3 + _U16(data, start + 1)[0]
+                                    value = latin_atom(data[start + 3 : end], _MISSING)
+                                    if value is _MISSING or value is marker:
+                                        break
+                                elif leaf == 97:
+                                    end = start + 2
+                                    value = data[start + 1]
+                                elif leaf == 98:
+                                    end = start + 5
+                                    value = _I32(data, start + 1)[0]
+                                elif leaf == 70:
+                                    end = start + 9
+                                    value = _F64(data, start + 1)[0]
+                                    if value - value != 0.0:
+                                        break
                                 else:
-                                    start = end
-                                    if tag == 104:
-                                        append(tuple(fields))
+                                    break
+                                if end > size:
+                                    break
+                                add(value)
+                            else:
+                                start = end
+                                if tag == 104:
+                                    append(tuple(fields))
+                                    pos = end
+                                    continue
+                                if tag == 108:
+                                    if data[end] == 106:
+                                        append(fields)
+                                        pos = end + 1
+                                        continue
+                                elif tag == 116 and not structs:
+                                    pairs = iter(fields)
+                                    value = _new_dict(Map) if frozen else {}
+                                    _update(value, zip(pairs, pairs))
+                                    if len(value) + len(value) == more:
+                                        append(value)
                                         pos = end
                                         continue
-                                    if tag == 108:
-                                        if data[end] == 106:
-                                            append(fields)
-                                            pos = end + 1
-                                            continue
-                                    elif tag == 116 and not structs:
-                                        pairs = iter(fields)
-                                        value = _new_dict(Map) if frozen else {}
-                                        _update(value, zip(pairs, pairs))
-                                        if len(value) + len(value) == more:
-                                            append(value)
-                                            pos = end
-                                            continue
-                            except (IndexError, _struct.error):
-                                pass
-                        elif more >= _FEW_NUMBERS and data[start] in _NUMBERS and tag != 116:
-                            start = _read_numbers(data, start, more, fields)
-                        stack.append((it, items, append, kind, count, at_tag, owed, extra))
-                        it = repeat(None, more - len(fields))
-                        owed, at_tag, pos, count = rest, pos, start, need
-                        kind = _LIST if tag == 108 else _MAP if tag == 116 else _TUPLE
-                        items = fields
-                        append = add
-                        break
-                    elif tag == 115:
-                        end = pos + 2 + data[pos + 1]
-                        if end > size:
-                            raise Short
-                        append(self._atom(bytes(data[pos + 2 : end]), latin_atoms, True, names, pos))
-                        pos = end
-                    elif tag == 107:
-                        start = pos + 3
-                        end = start + _U16(data, pos + 1)[0]
-                        elements += end - start
-                        if elements > max_elements:
-                            raise decode_limit("max_elements", max_elements, elements, pos)
-                        if end > size:
-                            raise Short
-                        value = list(data[start:end])
-                        append(_as_list(value) if frozen or kind >= _MAP and not len(items) & 1 else value)
-                        pos = end
-                    elif tag == 110 or tag == 111:
-                        start = pos + 3 if tag == 110 else pos + 6
-                        end = start + (data[pos + 1] if tag == 110 else _U32(data, pos + 1)[0])
-                        if end - start > options.max_digits:
-                            raise decode_limit("max_digits", options.max_digits, end - start, pos)
-                        if end > size:
-                            raise Short
-                        value = int.from_bytes(data[start:end], "little")
-                        append(-value if data[start - 1] else value)
-                        pos = end
-                    elif tag == 118:
-                        start = pos + 3
-                        end = start + _U16(data, pos + 1)[0]
-                        if end > size:
-                            raise Short
-                        append(self._atom(bytes(data[start:end]), atoms, False, names, pos))
-                        pos = end
-                    elif tag in _LEAVES:
-                        value, pos = rare.leaf(data, pos, options)
-                        append(value)
-                    else:
-                        raise decode_error("tag", tag, pos)
+                        except (IndexError, _struct.error):
+                            pass
+                    elif more >= _FEW_NUMBERS and data[start] in _NUMBERS and tag != 116:
+                        start = _read_numbers(data, start, more, fields)
+                    stack.append((it, items, append, kind, count, at_tag, owed, extra))
+                    it = repeat(None, more - len(fields))
+                    owed, at_tag, pos, count = rest, pos, start, need
+                    kind = _LIST if tag == 108 else _MAP if tag == 116 else _TUPLE
+                    items = fields
+                    append = add
+                    break
                 else:
                     # Every element is there: the container can be built and given to the one around it.
                     if kind == _LIST:
@@ -497,6 +514,12 @@ class Decoder:
         except DecodeError as error:
             at(error, _path(stack, items, kind, extra, closing))
             raise
+
+    def _leaf(self, data: Buffer, pos: int) -> tuple[Any, int]:
+        """The term at ``pos``, which has one of the rare tags or none at all."""
+        if data[pos] in _LEAVES:
+            return rare.leaf(data, pos, self._options)
+        raise decode_error("tag", data[pos], pos)
 
     def _atom(self, raw: bytes, table: dict[bytes, Any], latin: bool, names: list[int] | None, offset: int) -> Any:
         """The atom of these bytes, put into ``table`` for the next time. ``names`` counts those of the call, if they must be."""

@@ -13,9 +13,7 @@ their encodings and their type; what tells the place (a sequence, or the state o
 from __future__ import annotations
 
 import struct as _struct
-from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Final, cast
 
 from dspex_erl.errors import EncodeError, format_path
 from dspex_erl.etf import _rare as rare
@@ -26,6 +24,13 @@ from dspex_erl.etf._lower import lower
 from dspex_erl.etf._options import LARGE_BINARY, Options
 from dspex_erl.terms import Atom, ByteAtom, ExactKey, ImproperList, List, Map
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Final, TypeAlias
+
+    Packers: TypeAlias = list[tuple[int, Callable[..., None]]]
+
 _CACHED = 4096
 """How many atoms, and how many keys of one type, an encoder keeps from call to call before it starts anew."""
 
@@ -35,7 +40,6 @@ _SHORT_KEY = 64
 _FEW_NUMBERS = 8
 _LONGEST_STRING = 65535
 
-Packers = list[tuple[int, Callable[..., None]]]
 # Powers of two, so that a list of any length is written with few calls and few formats. ``x`` leaves room for the tag.
 _INTEGERS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xi" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
 _FLOATS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xd" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
@@ -59,7 +63,7 @@ class _State:
         self.key: Any = None
 
 
-class _Table(dict[Any, Any]):
+class _Table(dict):  # type: ignore[type-arg]
     """Encodings by value, made on demand. Holds values of one exact type: ``1 == 1.0 == True``, but not for Erlang."""
 
     __slots__ = ("_make",)
@@ -194,6 +198,8 @@ class Encoder:
                         else:
                             encoded = _big(item, options.max_digits)
                             budget -= len(encoded)
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
                             append(encoded)
                     elif kind is bytes:
                         size = len(item)
@@ -397,7 +403,7 @@ def _charlist(text: str) -> bytes:
         raw = text.encode("latin-1")
     except UnicodeEncodeError:
         # Surrogates too are numbers here, as they are for ord().
-        return cast("bytes", _pack_integers(list(map(ord, text))))
+        return _pack_integers(list(map(ord, text))) or b""
     if len(raw) <= _LONGEST_STRING:
         return b"k" + len(raw).to_bytes(2, "big") + raw
     return _pack_bytes(raw)
@@ -456,10 +462,12 @@ def _floats(numbers: list[Any]) -> bytes | None:
     size = len(numbers)
     if list(map(type, numbers)).count(float) < size:
         return None
-    total = sum(numbers)
-    if total - total != 0.0 and any(number - number != 0.0 for number in numbers):
+    block = _columns(numbers, b"F", 9, _FLOATS)
+    # What is not finite has an exponent of ones, and so 7F or FF in its highest byte.
+    highest = block[1::9]
+    if (b"\x7f" in highest or b"\xff" in highest) and any(number - number != 0.0 for number in numbers):
         return None
-    return b"".join((_pack_count(tags.LIST, size), _columns(numbers, b"F", 9, _FLOATS), b"j"))
+    return b"".join((_pack_count(tags.LIST, size), block, b"j"))
 
 
 def _columns(numbers: list[Any], tag: bytes, width: int, packers: Packers) -> bytearray:

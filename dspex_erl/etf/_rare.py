@@ -9,24 +9,25 @@ Every function is linear in what it is given. That holds for hostile maps becaus
 
 from __future__ import annotations
 
-import pickle
-import zlib
-from collections.abc import Sequence
-from typing import Any, Final
-
 from dspex_erl.errors import DecodeError, EncodeError, format_path
 from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import Refusal, Short, at, decode_error, decode_limit, truncated, type_name
 from dspex_erl.etf._foreign import OPAQUE, pack_term, read_bits, read_float_text, read_identifier, read_opaque, take
 from dspex_erl.etf._lower import TERM_TYPES
-from dspex_erl.etf._options import Options
 from dspex_erl.terms import Atom, ByteAtom, ExactKey, Map
 from dspex_erl.terms._containers import identity
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Final
+
+    from dspex_erl.etf._options import Options
+
 __all__ = [
+    "MANY_PAIRS",
     "MAX_KEY_DEPTH",
     "MAX_SAME_HASH",
-    "MANY_PAIRS",
     "at",
     "check_hashes",
     "clashing",
@@ -58,6 +59,8 @@ def inflate(data: bytes | memoryview, offset: int, options: Options) -> tuple[by
     The announced size is checked against ``max_inflated`` before anything is inflated, and never more than one byte beyond it
     is produced. Input goes in by chunks, because zlib copies what follows its stream.
     """
+    import zlib
+
     size = len(data)
     if size < offset + 5:
         raise truncated(size)
@@ -213,6 +216,8 @@ def opaque(items: tuple[Any, ...], offset: int, options: Options) -> Any:
         return read_opaque(language.name, payload, options.strings)
     if not options.allow_pickle:
         raise DecodeError("no pickled object (allow_pickle)", "one", offset)
+    import pickle
+
     try:
         return pickle.loads(payload)
     except MemoryError:

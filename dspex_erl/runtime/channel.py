@@ -12,10 +12,13 @@ from _thread import allocate_lock
 from time import monotonic
 
 from dspex_erl.errors import ConnectionLost
+from dspex_erl.wire import BUFFER_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dspex_erl.wire import Connection, Event, NeedData
+    from typing import NoReturn
+
+    from dspex_erl.wire import Connection, Event
 
 __all__ = ["Channel"]
 
@@ -41,20 +44,24 @@ class Channel:
         self._held_bytes = 0
         self._held_since = 0.0
         self._lost = False
-
-    def next_event(self) -> Event | NeedData:
-        """The next event out of what was read, as :meth:`dspex_erl.wire.Connection.next_event`."""
-        return self.connection.next_event()
+        #: The next event out of what was read.
+        self.next_event = connection.next_event
 
     def read(self) -> int:
         """Waits for bytes and takes them in. Returns how many; 0 when the peer has closed the stream."""
+        connection = self.connection
         try:
-            count = os.readv(self.read_fd, [self.connection.buffer()])
+            if connection.pending_bytes():
+                # Part of a frame is there, and the rest of it goes where that is.
+                count = os.readv(self.read_fd, [connection.buffer()])
+                connection.received(count)
+                return count
+            data = os.read(self.read_fd, BUFFER_SIZE)
         except OSError:
             # Whatever the reason, nothing will come any more: EIO and ECONNRESET are how a terminal and a socket say goodbye.
-            count = 0
-        self.connection.received(count)
-        return count
+            return 0
+        connection.feed(data)
+        return len(data)
 
     def send(self, event: Event) -> None:
         """Sends ``event``, and with it everything held back.
@@ -63,8 +70,11 @@ class Channel:
         """
         parts = self.connection.send(event)
         with self._lock:
-            self._hold(parts)
-            self._write_held()
+            if self._held or len(parts) > 1 or self._lost:
+                self._hold(parts)
+                self._write_held()
+            else:
+                self._write(parts[0])
 
     def send_soon(self, event: Event) -> None:
         """Like :meth:`send`, for a caller that promises to :meth:`flush` before it waits for anything."""
@@ -92,15 +102,21 @@ class Channel:
         if self._lost:
             raise ConnectionLost("expected a peer that reads, got a closed connection")
         try:
-            if len(parts) == 1:
-                written = os.write(self.write_fd, parts[0])
-                if written < len(parts[0]):
-                    self._write_all([memoryview(parts[0])[written:]])
-            elif parts:
-                self._write_all(parts)
+            self._write_all(parts)
         except OSError as error:
-            self._lost = True
-            raise ConnectionLost("expected a peer that reads, got a closed connection") from error
+            self._lose(error)
+
+    def _write(self, part: bytes | memoryview) -> None:
+        try:
+            written = os.write(self.write_fd, part)
+            if written < len(part):
+                self._write_all([memoryview(part)[written:]])
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> NoReturn:
+        self._lost = True
+        raise ConnectionLost("expected a peer that reads, got a closed connection") from error
 
     def _write_all(self, parts: list[bytes | memoryview]) -> None:
         start = 0

@@ -94,6 +94,8 @@ class Scheduler:
         self._ids = itertools.count(1)
         self._loop: Any = None
         self._loop_lock = allocate_lock()
+        # Whether what was read may hold another event. Only ever false when an answer has just found that it does not.
+        self._more = True
         self.ended = False
         self.finished = False
 
@@ -168,7 +170,8 @@ class Scheduler:
         return None
 
     def _answer_value(self, id: int, value: Any) -> None:
-        value = self.calls.encoded(value)
+        if self.calls.encoder is not None:
+            value = self.calls.encoder(value)
         if self.stdout is not None and self.stdout.unsent:
             self._flush_stdout()
         self._send_answer(Result(id, value))
@@ -197,7 +200,8 @@ class Scheduler:
         log.error("call %d could not be answered: its error does not fit into a frame", id)
 
     def _send_answer(self, answer: Result | Failure) -> None:
-        if self._connection.has_frame():
+        self._more = self._connection.has_frame()
+        if self._more:
             self.channel.send_soon(answer)
         else:
             self.channel.send(answer)

@@ -22,6 +22,7 @@ from dspex_erl.wire import NEED_DATA, STOPPING, Call, Failure, Invalid, Message,
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CoroutineType
     from typing import Any
 
     from dspex_erl.runtime.calls import Calls
@@ -78,16 +79,19 @@ class SerialScheduler(Scheduler):
     def _next(self) -> Event | _End:
         if self._backlog:
             return self._backlog.popleft()
+        channel = self.channel
         while not self.ended:
-            event = self.channel.next_event()
-            if event is not NEED_DATA:
-                return event  # type: ignore[return-value]
+            if self._more:
+                event = channel.next_event()
+                if event is not NEED_DATA:
+                    return event  # type: ignore[return-value]
             try:
-                self.channel.flush()
+                channel.flush()
             except ConnectionLost:
                 pass
-            if not self.channel.read():
+            if not channel.read():
                 self._end_of_stream()
+            self._more = True
         return END
 
     def _serve_call(self, call: Call) -> None:
@@ -95,13 +99,17 @@ class SerialScheduler(Scheduler):
             self._serve_on_new_stack(call)
             return
         self._depth += 1
-        self._run_user_code(self._serve_answer, call)
+        self._drop_baton()
+        coroutine = self._answer(call)
+        if coroutine is not None:
+            self._answer_coroutine(call, coroutine)
+        if self._baton.acquire(False):
+            self._turn += 1
+        else:
+            self._take_baton()
         self._depth -= 1
 
-    def _serve_answer(self, call: Call) -> None:
-        coroutine = self._answer(call)
-        if coroutine is None:
-            return
+    def _answer_coroutine(self, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> None:
         finished = allocate_lock()
         finished.acquire()
         outcome: list[Any] = []
@@ -134,8 +142,9 @@ class SerialScheduler(Scheduler):
 
         def serve() -> None:
             self._server, self._depth = get_ident(), 0
+            self._serve_call(call)
+            # Above this stack there are more: the end of the connection is for the lowest to see.
             self._depth = 1
-            self._run_user_code(self._serve_answer, call)
 
         thread = threading.Thread(target=serve, name="dspex_erl-nested", daemon=True)
         thread.start()

@@ -20,16 +20,17 @@ class Event:
 
     __slots__ = ()
 
-    def _fields(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+    def fields(self) -> tuple[Any, ...]:
+        """What goes over the wire after the tag, in order."""
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._fields() == other._fields()
+        return type(other) is type(self) and self.fields() == other.fields()
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._fields()))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.fields()))})"
 
 
 class Call(Event):
@@ -48,6 +49,9 @@ class Call(Event):
         self.args = args
         self.context = context
 
+    def fields(self) -> tuple[Any, ...]:
+        return self.id, self.module, self.function, self.args, self.context
+
 
 class Result(Event):
     """The value that call ``id`` returned."""
@@ -57,6 +61,9 @@ class Result(Event):
     def __init__(self, id: int, value: Any) -> None:
         self.id = id
         self.value = value
+
+    def fields(self) -> tuple[Any, ...]:
+        return self.id, self.value
 
 
 class Failure(Event):
@@ -68,6 +75,9 @@ class Failure(Event):
         self.id = id
         self.error = error
 
+    def fields(self) -> tuple[Any, ...]:
+        return self.id, self.error
+
 
 class HandlerFailure(Event):
     """Python's message handler failed, after which Erlang's side ends the instance."""
@@ -77,6 +87,9 @@ class HandlerFailure(Event):
     def __init__(self, error: Any) -> None:
         self.error = error
 
+    def fields(self) -> tuple[Any, ...]:
+        return (self.error,)
+
 
 class Message(Event):
     """A one-way message to Python's message handler."""
@@ -85,6 +98,9 @@ class Message(Event):
 
     def __init__(self, payload: Any) -> None:
         self.payload = payload
+
+    def fields(self) -> tuple[Any, ...]:
+        return (self.payload,)
 
 
 class Send(Event):
@@ -96,6 +112,9 @@ class Send(Event):
         self.destination = destination
         self.payload = payload
 
+    def fields(self) -> tuple[Any, ...]:
+        return self.destination, self.payload
+
 
 class Output(Event):
     """Text that Python printed."""
@@ -104,6 +123,9 @@ class Output(Event):
 
     def __init__(self, text: Any) -> None:
         self.text = text
+
+    def fields(self) -> tuple[Any, ...]:
+        return (self.text,)
 
 
 class Invalid(Event):
@@ -119,3 +141,6 @@ class Invalid(Event):
         self.kind = kind
         self.id = id
         self.error = error
+
+    def fields(self) -> tuple[Any, ...]:
+        return self.kind, self.id, self.error

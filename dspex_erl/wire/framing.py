@@ -1,9 +1,9 @@
 """Frames: a length of 1, 2 or 4 bytes, big-endian, and that many bytes of payload (the ``{packet, N}`` of Erlang's ports).
 
-Sans-IO: :class:`FrameReader` lends out the memory into which the next bytes go, and cuts frames out of what came. Every byte is
-copied at most twice and none is scanned twice, however the stream was split, so the cost is linear in the bytes received. A frame
-that fits the buffer costs no allocation but its own; a larger one is received straight into memory of its size, after its length
-was checked.
+Sans-IO: :class:`FrameReader` takes bytes in, or lends out the memory into which they go, and cuts frames out of what came. Every byte is
+copied at most twice and none is scanned twice, however the stream was split, so the cost is linear in the bytes received. Whole
+frames are cut straight out of what was fed; a frame larger than the buffer is received straight into memory of its size, after its
+length was checked.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BUFFER_SIZE = 65536
 MAX_FRAME = 256 * 1024 * 1024
 
 _HEADERS = {1: Struct(">B"), 2: Struct(">H"), 4: Struct(">I")}
+_PACKERS = {packet: (header.pack, (1 << 8 * packet) - 1) for packet, header in _HEADERS.items()}
 
 
 class NeedData:
@@ -55,10 +56,10 @@ def frame_header(length: int, packet: int = 4) -> bytes:
     >>> frame_header(5, packet=2)
     b'\\x00\\x05'
     """
-    header = _header(packet)
-    if length >> (8 * packet):
-        raise EncodeLimitError("packet", (1 << (8 * packet)) - 1, f"a frame of {length} bytes")
-    return header.pack(length)
+    pack, maximum = _PACKERS.get(packet) or (_header(packet).pack, 0)
+    if length > maximum:
+        raise EncodeLimitError("packet", maximum, f"a frame of {length} bytes")
+    return pack(length)
 
 
 class FrameReader:
@@ -74,10 +75,10 @@ class FrameReader:
     (b'hi', NEED_DATA)
     """
 
-    __slots__ = ("_buffer", "_end", "_header", "_large", "_large_filled", "_max_frame", "_packet", "_start", "_view")
+    __slots__ = ("_buffer", "_chunk", "_end",  "_large", "_large_filled", "_max_frame", "_packet", "_start", "_unpack", "_view")
 
     def __init__(self, packet: int = 4, max_frame: int = MAX_FRAME, buffer_size: int = BUFFER_SIZE) -> None:
-        self._header = _header(packet)
+        self._unpack = _header(packet).unpack_from
         self._packet = packet
         self._max_frame = max_frame
         if buffer_size < 1:
@@ -85,6 +86,8 @@ class FrameReader:
         # The buffer must hold a length field and, for the cut-off between small and large frames to move, one byte more.
         self._buffer = bytearray(max(buffer_size, packet + 1))
         self._view = memoryview(self._buffer)
+        # What was fed last, if nothing was left before it: frames are cut out of it without being copied into the buffer first.
+        self._chunk: bytes | None = None
         self._start = 0
         self._end = 0
         self._large: bytearray | None = None
@@ -92,6 +95,8 @@ class FrameReader:
 
     def buffer(self) -> memoryview:
         """Where the next bytes go; never empty. Valid until the next call of any method."""
+        if self._chunk is not None:
+            self._spill()
         if self._large is not None and self._large_filled < len(self._large):
             return memoryview(self._large)[self._large_filled :]
         if self._start == self._end:
@@ -108,7 +113,10 @@ class FrameReader:
             self._end += count
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Copies any amount of ``data`` in."""
+        """Takes any amount of ``data`` in."""
+        if self._start == self._end and self._large is None and type(data) is bytes:
+            self._chunk, self._start, self._end = data, 0, len(data)
+            return
         rest = memoryview(data)
         while rest:
             target = self.buffer()
@@ -123,21 +131,22 @@ class FrameReader:
         Raises ``FrameTooLong`` when a frame announces more than ``max_frame`` bytes, and again at every later call: nobody can tell
         where the next frame begins.
         """
+        start = self._start + self._packet
         if self._large is not None:
             if self._large_filled < len(self._large):
                 return NEED_DATA
             frame, self._large = self._large, None
             return frame
-        start = self._start + self._packet
         if start > self._end:
             return NEED_DATA
-        (length,) = self._header.unpack_from(self._buffer, self._start)
-        # Before all else, so that a frame's fate does not depend on how the stream was cut.
+        chunk = self._chunk
+        (length,) = self._unpack(self._buffer if chunk is None else chunk, self._start)
+        end = start + length
+        if end <= self._end:
+            self._start = end
+            return bytes(self._view[start:end]) if chunk is None else chunk[start:end]
         if length > self._max_frame:
             raise FrameTooLong(length, self._max_frame)
-        if start + length <= self._end:
-            self._start = start + length
-            return bytes(self._view[start : self._start])
         if length + self._packet > len(self._buffer):
             self._begin_large(start, length)
         return NEED_DATA
@@ -149,19 +158,31 @@ class FrameReader:
         start = self._start + self._packet
         if start > self._end:
             return False
-        length: int = self._header.unpack_from(self._buffer, self._start)[0]
+        length: int = self._unpack(self._buffer if self._chunk is None else self._chunk, self._start)[0]
         return start + length <= self._end or length > self._max_frame
 
     def pending(self) -> int:
         """How many bytes have come that no frame was made of yet."""
-        return self._end - self._start + (self._large_filled if self._large is not None else 0)
+        return self._end - self._start + (self._packet + self._large_filled if self._large is not None else 0)
 
     def _begin_large(self, start: int, length: int) -> None:
         # bytearray() asks the system for zeroed pages and touches none of them, so an announced length costs address space only.
         self._large = bytearray(length)
         self._large_filled = self._end - start
-        self._large[: self._large_filled] = self._view[start : self._end]
+        source = self._view if self._chunk is None else memoryview(self._chunk)
+        self._large[: self._large_filled] = source[start : self._end]
+        self._chunk = None
         self._start = self._end = 0
+
+    def _spill(self) -> None:
+        """Moves what is left of the chunk into the buffer."""
+        chunk, self._chunk = self._chunk, None
+        rest = memoryview(chunk)[self._start : self._end]  # type: ignore[arg-type]
+        if len(rest) > len(self._buffer):
+            self._buffer = bytearray(2 * len(rest))
+            self._view = memoryview(self._buffer)
+        self._buffer[: len(rest)] = rest
+        self._start, self._end = 0, len(rest)
 
     def _make_room(self) -> None:
         rest = self._buffer[self._start : self._end]

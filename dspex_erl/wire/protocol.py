@@ -14,7 +14,7 @@ another, the sending half (:meth:`Connection.send`).
 from __future__ import annotations
 
 from dspex_erl.errors import CodecError, DspexError, LocalProtocolError, RemoteProtocolError
-from dspex_erl.terms import Atom, ByteAtom
+from dspex_erl.terms import Atom, ByteAtom, ImproperList, List
 from dspex_erl.wire.events import (
     Call,
     Event,
@@ -76,7 +76,20 @@ _ID_BYTES = 80
 
 _COMPRESSED = b"P"
 
-_SEND_TAGS = {event: Atom(tag) for (_, tag, _), event in SHAPES.items()}
+_ATOMS = frozenset((Atom, ByteAtom))
+
+
+def _steps(direction: str) -> dict[str, frozenset[type[Event]]]:
+    """For each state, the events that may be sent or received in it: :data:`STEPS`, as it is asked for on every frame."""
+    events = set(SHAPES.values())
+    return {
+        state: frozenset(event for event in events if (state, f"{direction} {event.__name__}") in STEPS)
+        for state in (OPEN, STOPPING, CLOSED)
+    }
+
+
+_RECEIVABLE = _steps("receive")
+_SENDABLE = _steps("send")
 
 
 class Connection:
@@ -116,7 +129,14 @@ class Connection:
         self.feed = self._reader.feed
         self.has_frame = self._reader.has_frame
         self.pending_bytes = self._reader.pending
-        self._received_shapes = {(tag, arity): event for (sender, tag, arity), event in SHAPES.items() if sender == self._peer}
+        # An atom of either mapping finds its shape; so would a binary that equals it, which is why the type is looked at, too.
+        self._received_shapes = {
+            (kind(tag), arity): event
+            for (sender, tag, arity), event in SHAPES.items()
+            if sender == self._peer
+            for kind in (Atom, ByteAtom)
+        }
+        self._sent_tags = {event: (Atom(tag), arity) for (sender, tag, arity), event in SHAPES.items() if sender == role}
         self._received_calls: set[int] = set()
         self._sent_calls: set[int] = set()
         self._last_id = 0
@@ -139,30 +159,35 @@ class Connection:
         return self._event(term)
 
     def _event(self, term: Any) -> Event:
-        # A list or a map with the right things in it is no message either.
-        shape = self._received_shapes.get((_text(term[0]), len(term))) if type(term) is tuple and term else None
-        if shape is None:
+        if type(term) is not tuple or not term or not isinstance(term[0], (Atom, ByteAtom)):
             return self._illegal(term)
-        if (self.state, f"receive {shape.__name__}") not in STEPS:
-            return Invalid("frame", None, RemoteProtocolError(self._refusal(f"receive {shape.__name__}")))
-        event = shape(*term[1:])
+        shape = self._received_shapes.get((term[0], len(term)))
+        if shape is None or shape not in _RECEIVABLE[self.state]:
+            return self._illegal(term)
         if shape is Call:
-            return self._received_call(event)  # type: ignore[arg-type]
+            return self._received_call(Call(*term[1:]))
         if shape is Result or shape is Failure:
-            return self._received_answer(event)  # type: ignore[arg-type]
-        return event
+            return self._received_answer(shape(*term[1:]))  # type: ignore[arg-type]
+        return shape(*term[1:])
 
     def _received_call(self, call: Call) -> Event:
-        if type(call.id) is not int:
-            return Invalid("frame", None, RemoteProtocolError(f"expected a call's id to be an integer, got {_kind(call.id)}"))
-        if call.id in self._received_calls:
+        id = call.id
+        if type(id) is not int:
+            return Invalid("frame", None, RemoteProtocolError(f"expected a call's id to be an integer, got {_kind(id)}"))
+        if id in self._received_calls:
             # Not to be answered: the answer would be taken for that of the first call of this id.
             return Invalid("frame", None, RemoteProtocolError("expected a call with an id of its own, got one that is in flight"))
-        self._received_calls.add(call.id)
+        self._received_calls.add(id)
+        if type(call.module) in _ATOMS and type(call.function) in _ATOMS and type(call.args) in (List, list):
+            return call
+        return self._unusual_call(call)
+
+    def _unusual_call(self, call: Call) -> Event:
+        """A call with a subclass of what is expected, or with something else, which its caller is told."""
         for what, value in (("module", call.module), ("function", call.function)):
             if not isinstance(value, (Atom, ByteAtom)):
                 return Invalid("call", call.id, RemoteProtocolError(f"expected a call's {what} to be an atom, got {_kind(value)}"))
-        if not isinstance(call.args, list) or hasattr(call.args, "tail"):
+        if not isinstance(call.args, list) or isinstance(call.args, ImproperList):
             got = _kind(call.args)
             return Invalid("call", call.id, RemoteProtocolError(f"expected a call's arguments as a proper list, got {got}"))
         return call
@@ -214,40 +239,31 @@ class Connection:
         answer still waits for an answer.
         """
         kind = type(event)
-        if (self.state, f"send {kind.__name__}") not in STEPS:
+        if kind not in _SENDABLE[self.state] or kind not in self._sent_tags:
             raise LocalProtocolError(self._refusal(f"send {kind.__name__}"))
-        fields = event._fields()
-        if kind is Call and self.role == ERLANG:
-            fields = fields[:-1]
-        tag = _SEND_TAGS.get(kind)
-        if tag is None or SHAPES.get((self.role, str(tag), len(fields) + 1)) is not kind:
-            raise LocalProtocolError(self._refusal(f"send {kind.__name__}"))
-        if kind is Call or kind is Result or kind is Failure:
-            self._check_id(kind, fields[0])
+        answers = kind is Result or kind is Failure
+        if answers and event.id not in self._received_calls:  # type: ignore[attr-defined]
+            raise LocalProtocolError("expected an answer to a call in flight, got one with an unknown id")
+        if kind is Call and event.id in self._sent_calls:  # type: ignore[attr-defined]
+            raise LocalProtocolError("expected a call with an id of its own, got one that is in flight")
+        tag, arity = self._sent_tags[kind]
+        parts = self._encoded((tag, *event.fields()[: arity - 1]))
+        if kind is Call:
+            self._sent_calls.add(event.id)  # type: ignore[attr-defined]
+        elif answers:
+            self._received_calls.discard(event.id)  # type: ignore[attr-defined]
+        return parts
+
+    def _encoded(self, term: tuple[Any, ...]) -> list[bytes | memoryview]:
         try:
-            parts = self._codec.encode_iovec((tag, *fields))
+            parts = self._codec.encode_iovec(term)
         except CodecError as error:
             error.path = _within_field(error.path)
             raise
-        header = frame_header(sum(map(len, parts)), self._packet)
-        if kind is Call:
-            self._sent_calls.add(fields[0])
-        elif kind is Result or kind is Failure:
-            self._received_calls.discard(fields[0])
         if len(parts) == 1 and len(parts[0]) < BUFFER_SIZE:
-            return [header + parts[0]]
-        return [header, *parts]
-
-    def _check_id(self, kind: type[Event], id: Any) -> None:
-        if type(id) is not int:
-            problem = f"an id that is {_kind(id)}"
-        elif kind is Call and id in self._sent_calls:
-            problem = "the id of a call in flight"
-        elif kind is not Call and id not in self._received_calls:
-            problem = "the id of no call in flight"
-        else:
-            return
-        raise LocalProtocolError(self._refusal(f"send {kind.__name__}", problem))
+            # One piece and one system call; larger ones are not worth the copy.
+            return [frame_header(len(parts[0]), self._packet) + parts[0]]
+        return [frame_header(sum(map(len, parts)), self._packet), *parts]
 
     def new_id(self) -> int:
         """An identifier for a call of ours that no call in flight has."""

@@ -46,7 +46,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures the codec and the worker.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and growth up to ten times only")
-    parser.add_argument("--only", action="append", choices=SECTIONS, metavar="|".join(SECTIONS), help="a part; may be given again")
+    parser.add_argument("--only", action="append", choices=SECTIONS, metavar="|".join(SECTIONS), help="a part; can be repeated")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default bench.json")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs the workers (default: this one)")
     options = parser.parse_args()

@@ -2,8 +2,8 @@
 %%
 %%     erl -noshell -run bench_port main TASKS ANSWERS
 %%
-%% TASKS holds a list of tasks in the external format, ANSWERS gets the list of their answers. A contender is {Label, Command}. Contenders take
-%% turns: one sample of each, and again. An answer is [{Label, Samples}], where times are in nanoseconds.
+%% TASKS holds a list of tasks in the external format, ANSWERS gets the list of their answers. A contender is {Label, Command}.
+%% Contenders take turns: one sample of each, and again. An answer is [{Label, Samples}], where times are in nanoseconds.
 -module(bench_port).
 -export([main/1]).
 

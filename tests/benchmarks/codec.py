@@ -1,7 +1,7 @@
 """The coders against msgspec's msgpack, orjson, pickle and marshal, and against each other.
 
-Each format gets the data in the types that it can hold: atoms as ``str`` for all but ours, tuples as lists for msgpack and JSON. msgpack
-holds no integer beyond 64 bits, and JSON neither that nor bytes, so some cells of the table stay empty.
+Each format gets the data in the types that it can hold: atoms as ``str`` for all but ours, tuples as lists for msgpack and JSON.
+msgpack holds no integer beyond 64 bits, and JSON neither that nor bytes, so some cells of the table stay empty.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.benchmarks.table import Row, Target
 ROUNDS = 25
 QUICK_ROUNDS = 7
 
-_YARDSTICK = "msgspec msgpack"
+YARDSTICK = "msgspec msgpack"
 _PAYLOAD_TARGETS = {("dspy_examples", "decode"): 0.9, ("dspy_examples", "encode"): 1.2}
 _WORST_TARGET = 1.5
 _PURE_TARGETS = {"decode": 5.0, "encode": 13.0}
@@ -42,7 +42,7 @@ class Format:
 
 
 FORMATS = {
-    _YARDSTICK: Format(msgspec.msgpack.Decoder().decode, msgspec.msgpack.Encoder().encode),
+    YARDSTICK: Format(msgspec.msgpack.Decoder().decode, msgspec.msgpack.Encoder().encode),
     "orjson": Format(orjson.loads, orjson.dumps),
     "pickle": Format(pickle.loads, partial(pickle.dumps, protocol=5), tuples=True),
     "marshal": Format(marshal.loads, marshal.dumps, tuples=True),
@@ -67,18 +67,18 @@ class Timings:
     direction: str
     seconds: dict[str, list[float]]
 
-    def ratio(self, yardstick: str, name: str = "C") -> Summary | None:
-        """Of contender ``name`` to ``yardstick``; ``None`` when that cannot hold the payload."""
+    def ratio(self, yardstick: str) -> Summary | None:
+        """Of the C coder to ``yardstick``; ``None`` when that cannot hold the payload."""
         if yardstick not in self.seconds:
             return None
-        return Summary.of_ratios(self.seconds[name], self.seconds[yardstick])
+        return Summary.of_ratios(self.seconds["C"], self.seconds[yardstick])
 
 
 def rows(data: dict[str, bytes], *, quick: bool) -> list[Row]:
     """Rows for every payload, mapping and direction, and for what is worst among them."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
     found: list[Row] = []
-    for direction, measure in (("decode", _decode), ("encode", _encode)):
+    for measure in (_decode, _encode):
         for strings in MAPPINGS:
             timings = [measure(Payload(name, strings, data[name]), rounds) for name in NAMES]
             found += [_payload_row(timing) for timing in timings]
@@ -117,13 +117,13 @@ def _timings(payload: Payload, direction: str, contenders: dict[str, Contender],
 
 def _payload_row(timing: Timings) -> Row:
     bound = _PAYLOAD_TARGETS.get((timing.payload, timing.direction))
-    ratio = timing.ratio(_YARDSTICK)
+    ratio = timing.ratio(YARDSTICK)
     return Row(
         f"{timing.direction} {timing.payload}, {timing.strings}",
         Summary.of(timing.seconds["C"]),
         "s",
-        _YARDSTICK if ratio else "",
-        Summary.of(timing.seconds[_YARDSTICK]) if ratio else None,
+        YARDSTICK if ratio else "",
+        Summary.of(timing.seconds[YARDSTICK]) if ratio else None,
         ratio,
         Target(bound) if bound is not None else None,
         _others(timing),
@@ -131,15 +131,14 @@ def _payload_row(timing: Timings) -> Row:
 
 
 def _others(timing: Timings) -> str:
-    ratios = {name: timing.ratio(name) for name in FORMATS if name != _YARDSTICK}
+    ratios = {name: timing.ratio(name) for name in FORMATS if name != YARDSTICK}
     against = [f"{name} {ratio.median:.2f}" for name, ratio in ratios.items() if ratio is not None]
-    pure = timing.ratio("C", "pure")
-    assert pure is not None
-    return f"against {', '.join(against)}; pure is {pure.median:.1f} × slower"
+    pure = Summary.of_ratios(timing.seconds["pure"], timing.seconds["C"])
+    return f"against {', '.join(against)}; pure takes {pure.median:.1f} ×"
 
 
 def _worst_row(timings: Sequence[Timings]) -> Row:
-    measured = {timing.payload: ratio for timing in timings if (ratio := timing.ratio(_YARDSTICK))}
+    measured = {timing.payload: ratio for timing in timings if (ratio := timing.ratio(YARDSTICK))}
     worst = max(measured, key=lambda name: measured[name].median)
     first = timings[0]
     seconds = next(timing.seconds for timing in timings if timing.payload == worst)
@@ -147,8 +146,8 @@ def _worst_row(timings: Sequence[Timings]) -> Row:
         f"{first.direction} the worst payload, {first.strings}",
         Summary.of(seconds["C"]),
         "s",
-        _YARDSTICK,
-        Summary.of(seconds[_YARDSTICK]),
+        YARDSTICK,
+        Summary.of(seconds[YARDSTICK]),
         measured[worst],
         Target(_WORST_TARGET),
         worst,
@@ -156,8 +155,9 @@ def _worst_row(timings: Sequence[Timings]) -> Row:
 
 
 def _pure_row(timings: Sequence[Timings]) -> Row:
-    ratios = [ratio for timing in timings if (ratio := timing.ratio("C", "pure"))]
-    slowest = max(timings, key=lambda timing: Summary.of_ratios(timing.seconds["pure"], timing.seconds["C"]).median)
+    by_payload = {timing.payload: Summary.of_ratios(timing.seconds["pure"], timing.seconds["C"]) for timing in timings}
+    ratios = list(by_payload.values())
+    slowest = max(by_payload, key=lambda name: by_payload[name].median)
     first = timings[0]
     mean = Summary(
         _geometric_mean([ratio.median for ratio in ratios]),
@@ -172,7 +172,7 @@ def _pure_row(timings: Sequence[Timings]) -> Row:
         "C, geometric mean over the payloads",
         ratio=mean,
         target=Target(_PURE_TARGETS[first.direction]),
-        remark=f"slowest: {slowest.payload}",
+        remark=f"worst: {slowest}, {by_payload[slowest].median:.1f} ×",
     )
 
 

@@ -1,4 +1,7 @@
-"""Timing side by side: contenders take turns in every round, so that what slows the machine down slows all of them."""
+"""Timing side by side: contenders take turns in every round, so that what slows the machine down slows all of them.
+
+What is timed here is computation by one thread, so the clock is the thread's own: time that other processes took does not count.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import gc
 import random
 import statistics
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 BATCH_SECONDS = 0.0005
@@ -56,24 +60,28 @@ def encoding(encode: Callable[[Any], Any], make: Callable[[], Any]) -> Contender
     return Contender(encode, lambda count: [make() for _ in range(count)])
 
 
-def round_robin(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds for one run of each contender in each round. The order within a round is shuffled, the same way every time.
-
-    The garbage collector rests meanwhile, as with :mod:`timeit`: which contender pays for a collection would be a matter of luck.
-    """
-    order = list(contenders)
-    shuffle = random.Random(1).shuffle
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """As with :mod:`timeit`: which contender pays for a collection of garbage would be a matter of luck."""
     gc.collect()
     gc.disable()
     try:
+        yield
+    finally:
+        gc.enable()
+
+
+def round_robin(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Seconds for one run of each contender in each round. The order within a round is shuffled, the same way every time."""
+    order = list(contenders)
+    shuffle = random.Random(1).shuffle
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    with collector_at_rest():
         batches = {name: _batch(contender) for name, contender in contenders.items()}
         for _ in range(rounds):
             shuffle(order)
             for name in order:
                 seconds[name].append(_time(contenders[name], batches[name]))
-    finally:
-        gc.enable()
     return seconds
 
 
@@ -92,6 +100,16 @@ def _time(contender: Contender, count: int) -> float:
     arguments = contender.arguments(count)
     # Not a loop in Python, and each result is dropped before the next is made.
     results = map(contender.run, arguments)
-    start = perf_counter()
+    start = thread_time()
     deque(results, maxlen=0)
-    return (perf_counter() - start) / count
+    return (thread_time() - start) / count
+
+
+def time_keeping(run: Callable[[Any], Any], arguments: Sequence[Any]) -> float:
+    """Seconds for all ``arguments``, with every result kept until the clock has stopped."""
+    results = map(run, arguments)
+    start = thread_time()
+    kept = list(results)
+    seconds = thread_time() - start
+    del kept
+    return seconds

@@ -1,7 +1,7 @@
 """What is encoded and decoded: terms made by Erlang, and the same data in types that other formats can hold.
 
-The terms lie beside the repository, in ``../shared/vectors/payloads``. Where that is missing, stand-ins of the same shapes and sizes are
-made (:mod:`stand_ins`), and the report says so.
+The terms lie beside the repository, in ``../shared/vectors/payloads``. Where that is missing, stand-ins of the same shapes and
+sizes are made (:mod:`stand_ins`), and the report says so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from dspex_erl.etf import Codec
@@ -60,6 +59,10 @@ class Payload:
         """The term in builtin types: atoms as ``str``, and tuples as lists if ``tuples`` are not to be had."""
         return _plain(self.term, tuple if tuples else list)
 
+    def part(self) -> Payload:
+        """One with about a tenth of the elements, where there are as many."""
+        return Payload(self.name, self.strings, self.codec.encode(_tenth(self.term)))
+
     def grown(self, factor: int) -> Payload:
         """One with ``factor`` times the elements, within one list or map."""
         # Decoded again whenever it is used, so that no two elements are the same objects.
@@ -83,6 +86,14 @@ def _plain(term: Any, sequence: Callable[[Any], Any]) -> Any:
         return sequence(_plain(item, sequence) for item in term)
     if isinstance(term, dict):
         return {_plain(key, tuple): _plain(value, sequence) for key, value in term.items()}
+    return term
+
+
+def _tenth(term: Any) -> Any:
+    if isinstance(term, list):
+        return list(term)[: -(-len(term) // 10)]
+    if isinstance(term, dict):
+        return dict(list(term.items())[:1])
     return term
 
 

@@ -1,7 +1,7 @@
 """Workers behind real ports of Erlang, driven by ``bench_port.erl``.
 
-The small-call rows are taken with one Erlang scheduler and everything on one core: across cores the same code takes several times as long,
-and how long is mostly a matter of how the system wakes idle cores up. The rows taken on all cores say so.
+The rows that say "one core" are taken with one Erlang scheduler and everything on one core: across cores the same code takes
+several times as long, and how long is mostly a matter of how the system wakes idle cores up.
 """
 
 from __future__ import annotations
@@ -81,8 +81,9 @@ class Erlang:
         tasks.write_bytes(_CODEC.encode([task]))
         command = ["erl", *(["+S", "1:1"] if one_core else []), "-noshell", "-noinput", "-pa", str(self._folder)]
         command += ["-run", "bench_port", "main", str(tasks), str(answers)]
+        environment = {**os.environ, "ERL_CRASH_DUMP_SECONDS": "0"}
         pin = partial(os.sched_setaffinity, 0, usable_cores()[:1]) if one_core and usable_cores() else None
-        subprocess.run(command, check=True, timeout=PATIENCE_SECONDS, preexec_fn=pin, stdout=sys.stderr)
+        subprocess.run(command, check=True, timeout=PATIENCE_SECONDS, env=environment, preexec_fn=pin, stdout=sys.stderr)
         (answer,) = _CODEC.decode(answers.read_bytes())
         return dict(answer)
 

@@ -1,7 +1,7 @@
-"""Serving as stock ErlPort does, on our codec: read, decode, call, encode, write, one call after the other and one write for each answer.
+"""Serving as stock ErlPort does, on our codec: read, decode, call, encode, write; one call at a time, one write for each answer.
 
-The yardstick for throughput. It has nothing else that a worker needs: no errors, no messages, no threads. It takes ErlPort's arguments
-and ignores them.
+The yardstick for throughput. It has nothing else that a worker needs: no errors, no messages, no threads. It ignores ErlPort's
+arguments.
 """
 
 from __future__ import annotations

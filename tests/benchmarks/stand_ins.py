@@ -8,7 +8,7 @@ from typing import Any
 
 from dspex_erl.terms import Atom
 
-_WORDS = "prompt naïve predict данные 東京 language évaluation 😀 of metric chain retrieval answer with the augmented".split()
+_WORDS = ["prompt", "naïve", "predict", "данные", "東京", "évaluation", "😀", "of", "metric", "chain", "retrieval", "answer", "the"]
 _random = random.Random(20)
 
 

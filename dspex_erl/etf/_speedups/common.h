@@ -1,7 +1,7 @@
 /* What the parts of the C coder share: the module's state, wire constants and byte order.
  *
  * The extension is one shared object for every CPython from 3.10 on: it uses the limited API and nothing of CPython's
- * private headers. The three places that go a step further say so and why: Py_buffer below, fast.c and bytes_shrink().
+ * private headers. The places that go a step further say so and why: Py_buffer and HAVE() below, and fast.c.
  */
 #ifndef DSPEX_ERL_COMMON_H
 #define DSPEX_ERL_COMMON_H
@@ -34,14 +34,24 @@ PyAPI_FUNC(void) PyBuffer_Release(Py_buffer *view);
 #define PyBUF_SIMPLE 0
 #endif
 
+/* Two functions of the documented C API that every CPython 3 exports, but that the limited one leaves out. They are weak
+ * symbols: looked for when this module is loaded, and done without where they are not found. */
+#if defined(__ELF__) && defined(__GNUC__)
+#define HAVE(function) (function != NULL)
+PyAPI_FUNC(int) _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) __attribute__((weak));
+PyAPI_FUNC(PyObject *) PyUnicode_FromKindAndData(int kind, const void *buffer, Py_ssize_t size) __attribute__((weak));
+#else
+#define HAVE(function) false
+#define _PyBytes_Resize(bytes, size) (-1)
+#define PyUnicode_FromKindAndData(kind, buffer, size) ((PyObject *)NULL)
+#endif
+
 #if defined(__GNUC__)
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 /* Not GCC's `cold`: it then compiles whole paths that lead there, and are hot, for size. */
 #define COLD __attribute__((noinline))
-#define PREFETCH(address) __builtin_prefetch(address)
 #else
-#define PREFETCH(address) ((void)0)
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)
 #define COLD

@@ -7,481 +7,13 @@
  *
  * Atoms and short binary keys come from a small direct-mapped cache: a message names the same few over and over.
  */
-#include "common.h"
-
-enum {
-    MAX_KEY_DEPTH = 100,      /* containers of a key: hash() recurses through them */
-    MANY_KEYS = 1000,         /* from here on a map's keys are checked for equal hashes */
-    MAX_SAME_HASH = 128,
-    CACHE_BITS = 10,
-    CACHE_MIDDLE = 30,        /* bytes of a cached name between its first and last eight */
-    CACHED_SIZE = CACHE_MIDDLE + 16,
-    INLINE_FRAMES = 16,
-    INLINE_VALUES = 64,
-};
-
-/* ---- cache of atoms and keys ---- */
-
-typedef enum { LATIN1_NAME, UTF8_NAME, KEY } NameKind;
-
-/* One name in 64 bytes, a line of the processor's cache. `head` and `tail` are its first and last eight bytes (which overlap, or hold a
- * shorter name twice), so that most comparisons are those of two numbers. */
-typedef struct {
-    PyObject *value;
-    uint64_t call;       /* the last call in which this atom was counted */
-    uint64_t head, tail;
-    uint8_t size, kind;
-    uint8_t middle[CACHE_MIDDLE];
-} Entry;
-
-typedef struct {
-    PyObject_HEAD
-    State *state;
-    PyObject *options;
-    Entry *cache;
-    uint64_t calls;
-    bool as_bytes, has_structs;
-    Py_ssize_t max_bytes, max_depth, max_elements, max_atoms, max_digits, view_threshold;
-} Decoder;
-
-/* ---- one call ---- */
-
-typedef enum { IN_LIST, IN_TAIL, IN_TUPLE, IN_MAP } FrameKind;
-
-typedef struct {
-    Py_ssize_t base;     /* its first child on the stack of values */
-    Py_ssize_t left;     /* children still to be read, the one in progress included; a list's tail not */
-    Py_ssize_t owed;     /* terms that the enclosing containers still need, a byte each at least */
-    Py_ssize_t offset;   /* of its tag */
-    uint8_t kind;
-    uint8_t key_depth;   /* containers from here up to the map of which this is the key, or in the key; 0 outside keys */
-} Frame;
-
-typedef struct {
-    Decoder *decoder;
-    State *state;
-    bool quiet, collects;      /* see quiet_begin() */
-    bool foreign;              /* Python code has run, and may have put objects of any kind into the term */
-    PyObject *source;          /* what holds the bytes */
-    PyObject *view;            /* of them all, made when first needed */
-    const uint8_t *start, *end;
-    Py_ssize_t within;         /* offset of the tag of the compressed term that is being read, or -1 */
-    uint64_t call;
-    Py_ssize_t elements, atoms;
-    PyObject *counted;         /* atoms of this call that had to leave the cache, by name; or NULL */
-    bool saw_marker;           /* the atom of ErlPort's opaque terms came up */
-    Frame *frames;
-    Py_ssize_t depth, frames_room;
-    PyObject **values;
-    Py_ssize_t top, values_room;
-    Frame inline_frames[INLINE_FRAMES];
-    PyObject *inline_values[INLINE_VALUES];
-} Reader;
-
-/* ---- the garbage collector ----
- *
- * Up to 3.11 an allocation may start a collection, and building a term of many containers starts many, which more than doubles the
- * time it takes; each looks at objects that cannot be garbage yet. From 3.12 on collections wait until the interpreter is between two
- * instructions of Python. While this file builds, it has the older versions do the same: it switches the collector off. The GIL is held all that
- * time, so nobody can see it. Before anything that may run Python code, and so release the GIL, quiet_end() switches it on again. */
-
-static void quiet_begin(Reader *r)
-{
-    if (!r->quiet) {
-        r->quiet = true;
-        r->collects = PyGC_Disable();
-    }
-}
-
-static void quiet_end(Reader *r)
-{
-    if (r->quiet) {
-        r->quiet = false;
-        r->foreign = true;
-        if (r->collects) {
-            PyGC_Enable();
-        }
-    }
-}
-
-/* ---- errors ---- */
-
-/* The path of the term that begins at `top` on the stack of values, inside the first `depth` frames. Ends the quiet, as every error ends
- * the call. */
-static PyObject *path_text(Reader *r, Py_ssize_t depth, Py_ssize_t top)
-{
-    quiet_end(r);
-    Py_ssize_t steps = depth < PATH_STEPS ? depth : PATH_STEPS;
-    PyObject *list = PyList_New(0);
-    for (Py_ssize_t i = 0; i < steps && list != NULL; i++) {
-        Frame *frame = &r->frames[i];
-        Py_ssize_t done = (i + 1 < depth ? r->frames[i + 1].base : top) - frame->base;
-        PyObject *step;
-        if (frame->kind != IN_MAP) {
-            step = PyLong_FromSsize_t(done);
-        }
-        else if (done % 2) {
-            step = PyTuple_Pack(1, r->values[frame->base + done - 1]);
-        }
-        else {
-            step = PyLong_FromSsize_t(done / 2); /* a key has no name yet */
-        }
-        if (step == NULL || PyList_Append(list, step) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(step);
-    }
-    if (list == NULL) {
-        return NULL;
-    }
-    PyObject *text = PyObject_CallFunctionObjArgs(r->state->format_path, list, NULL);
-    Py_DECREF(list);
-    return text;
-}
-
-static void raise_new(PyObject *type, PyObject *error)
-{
-    if (error != NULL) {
-        PyErr_SetObject(type, error);
-        Py_DECREF(error);
-    }
-}
-
-/* A DecodeError at `at`, the tag of a term inside the frames of `depth`. Always NULL. */
-COLD static PyObject *fail(Reader *r, const uint8_t *at, const char *expected, const char *got)
-{
-    Py_ssize_t offset = r->within >= 0 ? r->within : at - r->start;
-    PyObject *path = path_text(r, r->depth, r->top);
-    if (path != NULL) {
-        PyObject *type = r->state->decode_error;
-        raise_new(type, PyObject_CallFunction(type, "ssnO", expected, got, offset, path));
-        Py_DECREF(path);
-    }
-    return NULL;
-}
+#include "reader.h"
 
 COLD static PyObject *fail_tag(Reader *r, const uint8_t *at)
 {
     char got[40];
     PyOS_snprintf(got, sizeof got, "tag %d", *at);
-    return fail(r, at, "a term", got);
-}
-
-/* The input ends within a term: more of it may come, unless the end is that of a compressed term. */
-COLD static PyObject *fail_truncated(Reader *r)
-{
-    if (r->within >= 0) {
-        return fail(r, r->end, "a whole term inside the compressed one", "its end");
-    }
-    PyObject *path = path_text(r, r->depth, r->top);
-    if (path != NULL) {
-        PyObject *type = r->state->truncated_error;
-        raise_new(type, PyObject_CallFunction(type, "ssnO", "a whole term", "the end of the bytes", (Py_ssize_t)(r->end - r->start), path));
-        Py_DECREF(path);
-    }
-    return NULL;
-}
-
-COLD static PyObject *fail_limit(Reader *r, const uint8_t *at, const char *limit, Py_ssize_t maximum, const char *got)
-{
-    Py_ssize_t offset = r->within >= 0 ? r->within : at - r->start;
-    PyObject *path = path_text(r, r->depth, r->top);
-    if (path != NULL) {
-        PyObject *type = r->state->decode_limit_error;
-        raise_new(type, PyObject_CallFunction(type, "snsnO", limit, maximum, got, offset, path));
-        Py_DECREF(path);
-    }
-    return NULL;
-}
-
-/* A helper has failed on the term that begins at `top`: says in its error where that was. Always NULL. */
-COLD static PyObject *fail_from_helper(Reader *r, Py_ssize_t top)
-{
-    quiet_end(r);
-    if (!PyErr_ExceptionMatches(r->state->codec_error)) {
-        return NULL; /* MemoryError, KeyboardInterrupt */
-    }
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    PyObject *path = path_text(r, r->depth, top);
-    PyObject *at = path == NULL ? NULL : state_helper(r->state, "at");
-    if (at != NULL) {
-        PyObject *placed = r->within < 0 ? PyObject_CallFunctionObjArgs(at, error, path, NULL)
-                                         : PyObject_CallFunction(at, "OOn", error, path, r->within);
-        if (placed != NULL) {
-            PyErr_SetObject((PyObject *)Py_TYPE(placed), placed);
-            Py_DECREF(placed);
-        }
-    }
-    Py_XDECREF(at);
-    Py_XDECREF(path);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
-    return NULL;
-}
-
-/* Hashing or comparing a map's keys has raised something. Always NULL. */
-COLD static PyObject *fail_key(Reader *r, Py_ssize_t offset, Py_ssize_t top)
-{
-    quiet_end(r);
-    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)
-        || PyErr_ExceptionMatches(r->state->codec_error)) {
-        return fail_from_helper(r, top);
-    }
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    PyObject *helper = state_helper(r->state, "key_fault");
-    PyObject *fault = helper == NULL ? NULL : PyObject_CallFunction(helper, "On", error, offset);
-    if (fault != NULL) {
-        PyErr_SetObject((PyObject *)Py_TYPE(fault), fault);
-        Py_DECREF(fault);
-        fail_from_helper(r, top);
-    }
-    Py_XDECREF(helper);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
-    return NULL;
-}
-
-/* ---- atoms and keys ---- */
-
-static inline uint64_t native64(const uint8_t *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-static inline uint32_t native32(const uint8_t *at)
-{
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/* Fills `head` and `tail` of an Entry. Together with the size they tell any two names of up to 16 bytes apart. */
-static inline void name_ends(const uint8_t *name, size_t size, uint64_t *head, uint64_t *tail)
-{
-    if (size >= 8) {
-        *head = native64(name);
-        *tail = native64(name + size - 8);
-    }
-    else if (size >= 4) {
-        *head = native32(name);
-        *tail = native32(name + size - 4);
-    }
-    else {
-        *head = size ? name[0] : 0;
-        *tail = size ? (uint64_t)name[size / 2] << 8 | name[size - 1] : 0;
-    }
-}
-
-static inline Entry *cache_slot(Decoder *decoder, uint64_t head, uint64_t tail, size_t size, NameKind kind)
-{
-    uint64_t mixed = (head ^ (tail << 23 | tail >> 41) ^ (uint64_t)size << 56 ^ (uint64_t)kind) * UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ mixed >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-    return &decoder->cache[mixed >> (64 - CACHE_BITS)];
-}
-
-static inline bool entry_is(const Entry *entry, const uint8_t *name, size_t size, uint64_t head, uint64_t tail, NameKind kind)
-{
-    return entry->head == head && entry->tail == tail && entry->size == size && entry->kind == kind && entry->value != NULL
-           && (size <= 16 || memcmp(entry->middle, name + 8, size - 16) == 0);
-}
-
-/* Takes over the reference to `value`. */
-static void entry_set(Entry *entry, PyObject *value, const uint8_t *name, size_t size, uint64_t head, uint64_t tail, NameKind kind)
-{
-    PyObject *old = entry->value;
-    entry->value = value;
-    entry->head = head;
-    entry->tail = tail;
-    entry->size = (uint8_t)size;
-    entry->kind = (uint8_t)kind;
-    if (size > 16) {
-        memcpy(entry->middle, name + 8, size - 16);
-    }
-    Py_XDECREF(old);
-}
-
-/* The atom of this name as this mapping has it; NULL without an exception for an invalid name. */
-static PyObject *atom_new(Reader *r, const uint8_t *name, Py_ssize_t size, NameKind kind)
-{
-    Decoder *decoder = r->decoder;
-    State *state = r->state;
-    Py_ssize_t characters = size;
-    if ((kind == UTF8_NAME && !utf8_count(name, size, &characters)) || characters > ATOM_CHARACTERS) {
-        return NULL;
-    }
-#define NAMED(text) (size == sizeof text - 1 && memcmp(name, text, sizeof text - 1) == 0)
-    if (NAMED("true")) {
-        return Py_NewRef(Py_True);
-    }
-    if (NAMED("false")) {
-        return Py_NewRef(Py_False);
-    }
-    if (decoder->as_bytes ? NAMED("undefined") : NAMED("nil")) {
-        return Py_NewRef(Py_None);
-    }
-    PyObject *text = kind == UTF8_NAME ? PyUnicode_DecodeUTF8((const char *)name, size, "strict")
-                                       : PyUnicode_DecodeLatin1((const char *)name, size, "strict");
-    if (text == NULL) {
-        return NULL;
-    }
-    PyObject *atom = NULL;
-    if (decoder->as_bytes) {
-        /* Through the class, which keeps one object for one name. */
-        quiet_end(r);
-        atom = PyObject_CallFunctionObjArgs((PyObject *)state->byte_atom, text, NULL);
-        if (atom != NULL) {
-            quiet_begin(r);
-        }
-    }
-    else {
-        /* Not through it: it would only check again what has been checked here. */
-        PyObject *arguments = PyTuple_Pack(1, text);
-        if (arguments != NULL) {
-            atom = state->str_new(state->atom, arguments, NULL);
-            Py_DECREF(arguments);
-        }
-    }
-    Py_DECREF(text);
-    return atom;
-}
-
-static PyObject *atom_key(const uint8_t *name, Py_ssize_t size, NameKind kind)
-{
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size + 1);
-    if (bytes != NULL) {
-        char *text = PyBytes_AsString(bytes);
-        text[0] = (char)kind;
-        memcpy(text + 1, name, (size_t)size);
-    }
-    return bytes;
-}
-
-/* Notes for the rest of this call that the atom in `entry`, which is about to leave the cache, has been counted. */
-static bool keep_counted(Reader *r, const Entry *entry)
-{
-    uint8_t name[CACHED_SIZE];
-    size_t size = entry->size;
-    if (size >= 8) {
-        memcpy(name, &entry->head, 8);
-        memcpy(name + size - 8, &entry->tail, 8);
-        if (size > 16) {
-            memcpy(name + 8, entry->middle, size - 16);
-        }
-    }
-    else if (size >= 4) {
-        uint32_t head = (uint32_t)entry->head, tail = (uint32_t)entry->tail;
-        memcpy(name, &head, 4);
-        memcpy(name + size - 4, &tail, 4);
-    }
-    else if (size > 0) {
-        name[0] = (uint8_t)entry->head;
-        name[size / 2] = (uint8_t)(entry->tail >> 8);
-        name[size - 1] = (uint8_t)entry->tail;
-    }
-    if (r->counted == NULL && (r->counted = PyDict_New()) == NULL) {
-        return false;
-    }
-    PyObject *key = atom_key(name, (Py_ssize_t)size, (NameKind)entry->kind);
-    bool kept = key != NULL && PyDict_SetItem(r->counted, key, entry->value) == 0;
-    Py_XDECREF(key);
-    return kept;
-}
-
-static bool count_atom(Reader *r, const uint8_t *at)
-{
-    if (++r->atoms > r->decoder->max_atoms) {
-        fail_limit(r, at, "max_atoms", r->decoder->max_atoms, "one more atom");
-        return false;
-    }
-    return true;
-}
-
-/* An atom that is not in the cache, or cannot be for its length. New reference. */
-COLD static PyObject *atom_uncached(Reader *r, const uint8_t *at, const uint8_t *name, Py_ssize_t size, NameKind kind, Entry *entry)
-{
-    static const char marker[] = "$erlport.opaque";
-    PyObject *atom = NULL, *key = NULL;
-    if (r->counted != NULL) {
-        key = atom_key(name, size, kind);
-        if (key == NULL) {
-            return NULL;
-        }
-        atom = PyDict_GetItemWithError(r->counted, key); /* borrowed */
-        if (atom != NULL) {
-            Py_INCREF(atom);
-        }
-        else if (PyErr_Occurred()) {
-            goto error;
-        }
-    }
-    if (atom == NULL) {
-        atom = atom_new(r, name, size, kind);
-        if (atom == NULL) {
-            if (!PyErr_Occurred()) {
-                fail(r, at, "an atom of at most 255 characters", kind == UTF8_NAME ? "an invalid name" : "a longer name");
-            }
-            goto error;
-        }
-        if (!count_atom(r, at)) {
-            goto error;
-        }
-    }
-    if (size == (Py_ssize_t)sizeof marker - 1 && memcmp(name, marker, sizeof marker - 1) == 0) {
-        /* Not cached, so that it comes through here whenever it comes. */
-        r->saw_marker = true;
-        entry = NULL;
-    }
-    if (entry != NULL) {
-        if (entry->value != NULL && entry->kind != KEY && entry->call == r->call && !keep_counted(r, entry)) {
-            goto error;
-        }
-        uint64_t head, tail;
-        name_ends(name, (size_t)size, &head, &tail);
-        entry_set(entry, Py_NewRef(atom), name, (size_t)size, head, tail, kind);
-        entry->call = r->call;
-    }
-    else {
-        if ((r->counted == NULL && (r->counted = PyDict_New()) == NULL) || (key == NULL && (key = atom_key(name, size, kind)) == NULL)
-            || PyDict_SetItem(r->counted, key, atom) < 0) {
-            goto error;
-        }
-    }
-    Py_XDECREF(key);
-    return atom;
-
-error:
-    Py_XDECREF(key);
-    Py_XDECREF(atom);
-    return NULL;
-}
-
-/* The atom whose tag is at `at`. New reference. */
-static inline PyObject *atom_get(Reader *r, const uint8_t *at, const uint8_t *name, Py_ssize_t size, NameKind kind)
-{
-    Entry *entry = NULL;
-    if (LIKELY(size <= CACHED_SIZE)) {
-        uint64_t head, tail;
-        name_ends(name, (size_t)size, &head, &tail);
-        entry = cache_slot(r->decoder, head, tail, (size_t)size, kind);
-        if (LIKELY(entry_is(entry, name, (size_t)size, head, tail, kind))) {
-            if (UNLIKELY(entry->call != r->call)) {
-                if (!count_atom(r, at)) {
-                    return NULL;
-                }
-                entry->call = r->call;
-            }
-            return Py_NewRef(entry->value);
-        }
-    }
-    return atom_uncached(r, at, name, size, kind, entry);
+    return read_fail(r, at, "a term", got);
 }
 
 /* ---- binaries ---- */
@@ -550,7 +82,7 @@ COLD static PyObject *leaf_new(Reader *r, const uint8_t *at, const uint8_t **nex
     PyObject *pair = PyObject_CallFunction(helper, "OnO", data, offset, r->decoder->options);
     Py_DECREF(helper);
     if (pair == NULL) {
-        return fail_from_helper(r, r->top);
+        return read_fail_from_helper(r, r->top);
     }
     PyObject *term;
     Py_ssize_t end;
@@ -575,7 +107,11 @@ COLD static PyObject *leaf_new(Reader *r, const uint8_t *at, const uint8_t **nex
 /* A bignum of more than eight bytes. */
 static PyObject *bignum_new(State *state, const uint8_t *digits, Py_ssize_t size, bool negative)
 {
-    PyObject *number = PyObject_CallFunction(state->int_from_bytes, "y#s", (const char *)digits, size, "little");
+    /* Not a "y#" format: how that takes its length depends on the headers, and the headers of 3.13 are at odds with 3.10 to
+     * 3.12. */
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)digits, size);
+    PyObject *number = bytes == NULL ? NULL : PyObject_CallFunction(state->int_from_bytes, "Os", bytes, "little");
+    Py_XDECREF(bytes);
     if (number != NULL && negative) {
         PyObject *negated = PyNumber_Negative(number);
         Py_DECREF(number);
@@ -707,7 +243,8 @@ static PyObject *byte_list_new(State *state, const uint8_t *body, Py_ssize_t siz
 /* Whether hashing and comparing keys of this type runs no Python code. */
 static inline bool plain_key(const State *state, PyTypeObject *type)
 {
-    return type == &PyUnicode_Type || type == state->atom || type == &PyBytes_Type || type == state->byte_atom || type == &PyLong_Type;
+    return type == &PyUnicode_Type || type == state->atom || type == &PyBytes_Type || type == state->byte_atom
+           || type == &PyLong_Type;
 }
 
 /* Every second one of the `count` values from `items` on, as a list. */
@@ -722,8 +259,8 @@ static PyObject *every_second(PyObject **items, Py_ssize_t count)
 
 /* Whether so many keys have one hash that a dict of them would be slow. Keys of text cannot: their hashes are randomised.
  *
- * The counters are a sketch: keys of one hash share a counter, and a few others may share it with them. Only when one runs over does
- * _rare.check_hashes() count exactly. False with an exception when it finds too many, or when a key cannot be hashed. */
+ * The counters are a sketch: keys of one hash share a counter, and a few others may share it with them. Only when one runs over
+ * does _rare.check_hashes() count exactly. False with an exception when it finds too many, or when a key cannot be hashed. */
 static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t offset, Py_ssize_t top)
 {
     State *state = r->state;
@@ -747,7 +284,7 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
         }
         Py_hash_t hash = PyObject_Hash(items[i]);
         if (hash == -1) {
-            fail_key(r, offset, top);
+            read_fail_key(r, offset, top);
             good = false;
         }
         else {
@@ -764,7 +301,7 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
     PyObject *helper = keys == NULL ? NULL : state_helper(state, "check_hashes");
     PyObject *checked = helper == NULL ? NULL : PyObject_CallFunction(helper, "OnO", keys, offset, r->decoder->options);
     if (checked == NULL) {
-        fail_key(r, offset, top);
+        read_fail_key(r, offset, top);
     }
     Py_XDECREF(keys);
     Py_XDECREF(helper);
@@ -782,7 +319,7 @@ COLD static PyObject *map_clashing(Reader *r, PyObject **items, Py_ssize_t count
     Py_XDECREF(keys);
     Py_XDECREF(values);
     Py_XDECREF(helper);
-    return map == NULL ? fail_key(r, offset, top) : map;
+    return map == NULL ? read_fail_key(r, offset, top) : map;
 }
 
 /* Calls `helper` on a finished container, which may become something else. Takes over `term`. */
@@ -794,7 +331,7 @@ COLD static PyObject *replaced(Reader *r, const char *name, PyObject *term, Py_s
     Py_XDECREF(helper);
     Py_DECREF(term);
     if (result == NULL) {
-        return fail_from_helper(r, top);
+        return read_fail_from_helper(r, top);
     }
     quiet_begin(r);
     return result;
@@ -820,7 +357,7 @@ static PyObject *map_new(Reader *r, const Frame *frame)
         }
         if (UNLIKELY(PyDict_SetItem(map, items[i], items[i + 1]) < 0)) {
             Py_DECREF(map);
-            return fail_key(r, frame->offset, frame->base);
+            return read_fail_key(r, frame->offset, frame->base);
         }
     }
     if (UNLIKELY(PyDict_Size(map) != count / 2)) {
@@ -876,7 +413,7 @@ static bool grow_frames(Reader *r)
 static inline bool count_elements(Reader *r, const uint8_t *at, Py_ssize_t count)
 {
     if (UNLIKELY(count > r->decoder->max_elements - r->elements)) {
-        fail_limit(r, at, "max_elements", r->decoder->max_elements, "more");
+        read_fail_limit(r, at, "max_elements", r->decoder->max_elements, "more");
         return false;
     }
     r->elements += count;
@@ -917,12 +454,12 @@ static inline bool open_container(Reader *r, FrameKind kind, const uint8_t *at, 
 {
     Decoder *decoder = r->decoder;
     if (UNLIKELY(r->depth >= decoder->max_depth)) {
-        fail_limit(r, at, "max_depth", decoder->max_depth, "one more level");
+        read_fail_limit(r, at, "max_depth", decoder->max_depth, "one more level");
         return false;
     }
     int key_depth = key_depth_here(r);
     if (UNLIKELY(key_depth > MAX_KEY_DEPTH)) {
-        fail_limit(r, at, "max_depth", MAX_KEY_DEPTH, "one more level inside a key");
+        read_fail_limit(r, at, "max_depth", MAX_KEY_DEPTH, "one more level inside a key");
         return false;
     }
     if (!count_elements(r, at, count)) {
@@ -930,10 +467,11 @@ static inline bool open_container(Reader *r, FrameKind kind, const uint8_t *at, 
     }
     Py_ssize_t owed = terms_owed(r), terms = count + (kind == IN_LIST);
     if (UNLIKELY(terms > (r->end - body) - owed)) {
-        fail_truncated(r);
+        read_fail_truncated(r);
         return false;
     }
-    if ((UNLIKELY(r->values_room - r->top < terms) && !grow_values(r, terms)) || (UNLIKELY(r->depth == r->frames_room) && !grow_frames(r))) {
+    if ((UNLIKELY(r->values_room - r->top < terms) && !grow_values(r, terms))
+        || (UNLIKELY(r->depth == r->frames_room) && !grow_frames(r))) {
         return false;
     }
     r->frames[r->depth++] = (Frame){
@@ -955,7 +493,7 @@ static bool continue_list(Reader *r, const uint8_t *at, const uint8_t *body, Py_
     }
     Frame *frame = &r->frames[r->depth - 1];
     if (count + 1 > (r->end - body) - frame->owed) {
-        fail_truncated(r);
+        read_fail_truncated(r);
         return false;
     }
     frame->kind = IN_LIST;
@@ -988,11 +526,11 @@ static PyObject *read_term(Reader *r, const uint8_t **position)
 /* What this loop is made of: the tag is at `at`, `p` moves behind the term. */
 #define NEED(size)                       \
     if (UNLIKELY(end - at < (size))) {   \
-        return fail_truncated(r);        \
+        return read_fail_truncated(r);        \
     }
 #define NEED_BODY(size)                  \
     if (UNLIKELY(end - p < (size))) {    \
-        return fail_truncated(r);        \
+        return read_fail_truncated(r);        \
     }
 
 next:
@@ -1015,7 +553,7 @@ next:
         NEED(9);
         uint64_t bits = load64(at + 1);
         if (UNLIKELY(bits_not_finite(bits))) {
-            return fail(r, at, "a finite float", "a NaN or an infinity");
+            return read_fail(r, at, "a finite float", "a NaN or an infinity");
         }
         value = PyFloat_FromDouble(double_of(bits));
         p = at + 9;
@@ -1025,14 +563,15 @@ next:
     case SMALL_BIG:
     case LARGE_BIG: {
         bool large = *at == LARGE_BIG;
-        NEED(large ? 6 : 3);
+        NEED(large ? 5 : 2);
         Py_ssize_t size = large ? (Py_ssize_t)load32(at + 1) : at[1];
-        bool negative = at[large ? 5 : 2] != 0;
-        p = at + (large ? 6 : 3);
         if (UNLIKELY(size > decoder->max_digits)) {
-            return fail_limit(r, at, "max_digits", decoder->max_digits, "an integer of more bytes");
+            return read_fail_limit(r, at, "max_digits", decoder->max_digits, "an integer of more bytes");
         }
+        p = at + (large ? 6 : 3);
+        NEED(p - at);
         NEED_BODY(size);
+        bool negative = p[-1] != 0;
         value = size <= 8 ? small_big_new(p, size, negative) : bignum_new(state, p, size, negative);
         p += size;
         break;
@@ -1291,7 +830,7 @@ COLD static PyObject *read_compressed(Reader *r, const uint8_t **position)
     PyObject *pair = PyObject_CallFunction(helper, "OnO", data, offset, r->decoder->options);
     Py_DECREF(helper);
     if (pair == NULL) {
-        return fail_from_helper(r, r->top);
+        return read_fail_from_helper(r, r->top);
     }
     PyObject *inflated, *term = NULL;
     Py_ssize_t next;
@@ -1308,7 +847,7 @@ COLD static PyObject *read_compressed(Reader *r, const uint8_t **position)
             term = read_term(&inner, &p);
             if (term != NULL && p != inner.end) {
                 Py_CLEAR(term);
-                fail(&inner, p, "one term inside the compressed one", "more bytes");
+                read_fail(&inner, p, "one term inside the compressed one", "more bytes");
             }
             reader_end(&inner);
             *position = r->start + next;
@@ -1319,7 +858,8 @@ COLD static PyObject *read_compressed(Reader *r, const uint8_t **position)
 }
 
 /* The term, version byte included, at `offset` of the `size` bytes at `start`; `*next` becomes the offset behind it. */
-static PyObject *decode_at(Decoder *decoder, PyObject *source, const uint8_t *start, Py_ssize_t size, Py_ssize_t offset, Py_ssize_t *next)
+static PyObject *decode_at(Decoder *decoder, PyObject *source, const uint8_t *start, Py_ssize_t size, Py_ssize_t offset,
+                           Py_ssize_t *next)
 {
     Reader r;
     if (decoder->cache == NULL) {
@@ -1332,13 +872,13 @@ static PyObject *decode_at(Decoder *decoder, PyObject *source, const uint8_t *st
     const uint8_t *p = start + offset;
     PyObject *term;
     if (size - offset > decoder->max_bytes) {
-        term = fail_limit(&r, p, "max_bytes", decoder->max_bytes, "more bytes");
+        term = read_fail_limit(&r, p, "max_bytes", decoder->max_bytes, "more bytes");
     }
     else if (p == r.end) {
-        term = fail_truncated(&r);
+        term = read_fail_truncated(&r);
     }
     else if (*p != VERSION) {
-        term = fail(&r, p, "the version byte 131", "another byte");
+        term = read_fail(&r, p, "the version byte 131", "another byte");
     }
     else {
         p++;
@@ -1353,7 +893,7 @@ static PyObject *decode_at(Decoder *decoder, PyObject *source, const uint8_t *st
     }
     if (term != NULL && next == NULL && p != r.end) {
         Py_CLEAR(term);
-        fail(&r, p, "nothing behind the term", "more bytes");
+        read_fail(&r, p, "nothing behind the term", "more bytes");
     }
     if (next != NULL) {
         *next = p - start;

@@ -1,363 +1,22 @@
 /* Python values to bytes.
  *
- * Containers that are being written lie on a stack of frames, which own them; everything else is written where it is met. A value whose
- * exact type is none of those below goes to Python (_rare.raw(), then _lower.lower()), and what comes back is written in its place. This
- * may run code of the user, which may change the containers on the stack: their sizes are checked whenever writing goes on.
- */
-#include "common.h"
-
-enum {
-    LARGE = 65536,            /* LARGE_BINARY of _options.py */
-    MAX_EXACT_KEYS = 8,       /* an ExactKey in an ExactKey in ... */
-    INLINE_FRAMES = 16,
-    SCRATCH = 4096,           /* up to here output goes through a buffer that is kept between calls */
-    GUESS_AT_MOST = 1 << 24,  /* for the length of the next output */
-    CACHE_BITS = 10,
-    CACHED_SIZE = 55,         /* bytes of an encoded atom or key that fit into a cache entry */
-    SMALL_TEXT = 256,         /* characters of a charlist that need no allocation */
-    SLACK = 32,               /* more than any number or header takes */
-    ROOM_AFTER = 64,          /* behind an output of the length that was guessed: all that ensure() asks for at its end */
-};
-
-/* An atom or a key of a map, and what it is encoded as. Found by its address, which stands for its value as long as the entry owns it:
- * only objects of immutable types are kept. */
-typedef struct {
-    PyObject *object;
-    uint8_t bytes[CACHED_SIZE];
-    uint8_t size;
-} Entry;
-
-typedef struct {
-    PyObject_HEAD
-    State *state;
-    PyObject *options;
-    Entry *cache;
-    uint8_t *scratch;         /* NULL while a call uses it */
-    Py_ssize_t guess;         /* the length of the last output */
-    bool as_bytes;
-    Py_ssize_t max_bytes, max_depth, max_elements, max_digits;
-} Encoder;
-
-typedef enum { OUT_LIST, OUT_IMPROPER, OUT_TUPLE, OUT_MAP } FrameKind;
-
-/* Where a map stands: before a pair, in a key, between key and value, in a value. */
-typedef enum { BEFORE_PAIR, IN_KEY, BEFORE_VALUE, IN_VALUE } Stage;
-
-typedef struct {
-    PyObject *object;
-    Py_ssize_t index, size;   /* of the child in progress, and of all children (pairs of a map) when writing began */
-    PyObject *key;            /* of the pair in progress; owned if `owned`, else the map has it */
-    PyObject *other;          /* its value, likewise; or the tail of an improper list, which is owned */
-    PyObject *seen;           /* the keys as encoded, once two of them might be the same term; or NULL */
-    PyTypeObject *key_type;   /* of all keys so far; only ever compared */
-    Py_ssize_t position;      /* of PyDict_Next */
-    Py_ssize_t key_start;     /* where in the buffer the key begins */
-    uint8_t kind, stage;
-    bool owned;
-} Frame;
-
-typedef struct {
-    Encoder *encoder;
-    State *state;
-    bool collects;            /* the garbage collector is to be switched on again */
-    bool foreign;             /* Python code has run in this call */
-    PyObject *result;         /* the bytes object in which the buffer is, or NULL while it is the scratch */
-    uint8_t *buffer, *to, *end;
-    Py_ssize_t passed_on;     /* bytes in `parts` */
-    PyObject *parts;          /* for encode_iovec(), or NULL */
-    Py_ssize_t elements;
-    Frame *frames;
-    Py_ssize_t depth, room;
-    Frame inline_frames[INLINE_FRAMES];
-} Writer;
-
-/* What write_known() made of a value. */
-typedef enum { FAILED = -1, WRITTEN, OPENED, UNKNOWN } Outcome;
-
-/* ---- Python code and borrowed references ----
- *
- * No Python code runs, in any thread, while this file writes: the GIL is held, and the garbage collector, which up to 3.11 may start at
- * any allocation, is switched off. So the children of containers need not be owned. Where Python code may run, quiet_end() comes
- * first: it takes hold of what is only borrowed, which is the pair in progress of the map on top, and gives the collector back. */
-
-static void quiet_begin(Writer *w) { w->collects = PyGC_Disable(); }
-
-/* Takes references to the pair in progress. */
-static inline void own_pair(Frame *frame)
-{
-    if (frame->kind == OUT_MAP && frame->stage != BEFORE_PAIR && !frame->owned) {
-        Py_INCREF(frame->key);
-        Py_INCREF(frame->other);
-        frame->owned = true;
-    }
-}
-
-static void quiet_end(Writer *w)
-{
-    if (w->depth > 0) {
-        own_pair(&w->frames[w->depth - 1]);
-    }
-    if (w->collects) {
-        w->collects = false;
-        PyGC_Enable();
-    }
-}
-
-/* Drops a reference. Once Python code has run it may be the last one, and the end of an object may run more. */
-static void let_go(Writer *w, PyObject *object)
-{
-    if (LIKELY(!w->foreign)) {
-        Py_DECREF(object);
-        return;
-    }
-    quiet_end(w);
-    Py_DECREF(object);
-    quiet_begin(w);
-}
-
-/* ---- errors ---- */
-
-/* Ends the quiet: every error ends the call. */
-static PyObject *path_text(Writer *w)
-{
-    quiet_end(w);
-    Py_ssize_t steps = w->depth < PATH_STEPS ? w->depth : PATH_STEPS;
-    PyObject *list = PyList_New(0);
-    for (Py_ssize_t i = 0; i < steps && list != NULL; i++) {
-        Frame *frame = &w->frames[i];
-        bool value = frame->kind == OUT_MAP && frame->stage >= BEFORE_VALUE;
-        PyObject *step = value ? PyTuple_Pack(1, frame->key) : PyLong_FromSsize_t(frame->index);
-        if (step == NULL || PyList_Append(list, step) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(step);
-    }
-    if (list == NULL) {
-        return NULL;
-    }
-    PyObject *text = PyObject_CallFunctionObjArgs(w->state->format_path, list, NULL);
-    Py_DECREF(list);
-    return text;
-}
-
-static inline Py_ssize_t total(const Writer *w) { return w->passed_on + (w->to - w->buffer); }
-
-static void raise_new(PyObject *type, PyObject *error)
-{
-    if (error != NULL) {
-        PyErr_SetObject(type, error);
-        Py_DECREF(error);
-    }
-}
-
-/* Always FAILED. */
-COLD static Outcome fail_limit(Writer *w, const char *limit, Py_ssize_t maximum, const char *got, bool with_path)
-{
-    PyObject *type = w->state->encode_limit_error;
-    PyObject *path = with_path ? path_text(w) : PyUnicode_FromString("$");
-    if (path != NULL) {
-        raise_new(type, PyObject_CallFunction(type, "snsO", limit, maximum, got, path));
-        Py_DECREF(path);
-    }
-    return FAILED;
-}
-
-/* The limit on all of the output. It is no fault of the value at which it is noticed, so there is no path. */
-COLD static Outcome fail_bytes(Writer *w) { return fail_limit(w, "max_bytes", w->encoder->max_bytes, "more bytes", false); }
-
-/* Bytes are counted now and then; before any other error they are counted, because that limit was passed first. */
-static inline bool too_long(const Writer *w) { return total(w) > w->encoder->max_bytes; }
-
-COLD static Outcome fail(Writer *w, const char *expected, const char *got)
-{
-    quiet_end(w);
-    PyErr_Clear();
-    if (too_long(w)) {
-        return fail_bytes(w);
-    }
-    PyObject *type = w->state->encode_error, *path = path_text(w);
-    if (path != NULL) {
-        raise_new(type, PyObject_CallFunction(type, "ssO", expected, got, path));
-        Py_DECREF(path);
-    }
-    return FAILED;
-}
+ * Containers that are being written lie on a stack of frames, which own them; everything else is written where it is met. A
+ * value whose exact type is none of those below goes to Python (_rare.raw(), then _lower.lower()), and what comes back is
+ * written in its place. This may run code of the user, which may change the containers on the stack: their sizes are checked
+ * whenever writing goes on. / */
+#include "writer.h"
 
 COLD static Outcome fail_changed(Writer *w)
 {
     /* The container itself is at fault, not its child in progress. */
     quiet_end(w);
     w->depth--;
-    Outcome outcome = fail(w, "a container that stays as it is", "one whose size changed while it was encoded");
+    Outcome outcome = write_fail(w, "a container that stays as it is", "one whose size changed while it was encoded");
     w->depth++;
     return outcome;
 }
 
-/* A helper has failed: says in its error where. */
-COLD static Outcome fail_from_helper(Writer *w)
-{
-    if (!PyErr_ExceptionMatches(w->state->codec_error)) {
-        return FAILED; /* MemoryError, KeyboardInterrupt */
-    }
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    PyObject *path = path_text(w);
-    PyObject *at = path == NULL ? NULL : state_helper(w->state, "at");
-    PyObject *placed = at == NULL ? NULL : PyObject_CallFunctionObjArgs(at, error, path, NULL);
-    if (placed != NULL) {
-        PyErr_SetObject((PyObject *)Py_TYPE(placed), placed);
-        Py_DECREF(placed);
-    }
-    Py_XDECREF(at);
-    Py_XDECREF(path);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
-    return FAILED;
-}
-
-/* ---- output ---- */
-
-/* Output grows in a bytes object, to be handed over without another copy. Cutting that to size is what _PyBytes_Resize() is for: documented,
- * exported by every CPython 3, but not part of the limited API. So it is looked for when this file is loaded, and done without if it is not there. */
-#if defined(__ELF__) && defined(__GNUC__)
-extern int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) __attribute__((weak));
-#define CAN_RESIZE (_PyBytes_Resize != NULL)
-#else
-#define CAN_RESIZE false
-#define _PyBytes_Resize(bytes, size) (-1)
-#endif
-
-/* Gives a buffer that is no longer needed to the next call. */
-static void keep_scratch(Encoder *encoder, uint8_t *buffer)
-{
-    if (encoder->scratch == NULL) {
-        encoder->scratch = buffer;
-    }
-    else {
-        PyMem_Free(buffer);
-    }
-}
-
-/* Gives the buffer `room` bytes, of which the first `used` are kept. */
-static bool move_buffer(Writer *w, Py_ssize_t used, Py_ssize_t room)
-{
-    if (w->result != NULL && CAN_RESIZE) {
-        if (_PyBytes_Resize(&w->result, room) < 0) {
-            w->buffer = w->to = w->end = NULL;
-            return false;
-        }
-        w->buffer = (uint8_t *)PyBytes_AsString(w->result);
-    }
-    else {
-        PyObject *result = PyBytes_FromStringAndSize(NULL, room);
-        if (result == NULL) {
-            return false;
-        }
-        uint8_t *buffer = (uint8_t *)PyBytes_AsString(result);
-        memcpy(buffer, w->buffer, (size_t)used);
-        if (w->result != NULL) {
-            Py_DECREF(w->result);
-        }
-        else {
-            keep_scratch(w->encoder, w->buffer);
-        }
-        w->result = result;
-        w->buffer = buffer;
-    }
-    w->to = w->buffer + used;
-    w->end = w->buffer + room;
-    return true;
-}
-
-COLD static bool grow(Writer *w, Py_ssize_t more)
-{
-    Py_ssize_t used = w->to - w->buffer, room = w->end - w->buffer;
-    if (w->passed_on + used > w->encoder->max_bytes || more - SLACK > w->encoder->max_bytes - w->passed_on - used) {
-        fail_bytes(w);
-        return false;
-    }
-    if (more > PY_SSIZE_T_MAX / 4 - used) {
-        PyErr_NoMemory();
-        return false;
-    }
-    room = room * 2 > used + more ? room * 2 : used + more;
-    return move_buffer(w, used, room);
-}
-
-/* The output as a bytes object. */
-static PyObject *take_result(Writer *w)
-{
-    Py_ssize_t size = w->to - w->buffer;
-    w->encoder->guess = size < GUESS_AT_MOST ? size : GUESS_AT_MOST;
-    if (w->result == NULL || !CAN_RESIZE) {
-        return PyBytes_FromStringAndSize((const char *)w->buffer, size);
-    }
-    PyObject *result = w->result;
-    w->result = NULL;
-    w->buffer = NULL;
-    return _PyBytes_Resize(&result, size) < 0 ? NULL : result;
-}
-
-/* Makes room for `size` bytes. */
-static inline bool ensure(Writer *w, Py_ssize_t size) { return LIKELY(w->end - w->to >= size) || grow(w, size); }
-
-static inline void put_header32(Writer *w, uint8_t tag, uint32_t count)
-{
-    w->to[0] = tag;
-    store32(w->to + 1, count);
-    w->to += 5;
-}
-
-/* memcpy() for what is mostly short. */
-static inline void copy_short(uint8_t *to, const uint8_t *from, size_t size)
-{
-    if (size > 16) {
-        memcpy(to, from, size);
-    }
-    else if (size >= 8) {
-        memcpy(to, from, 8);
-        memcpy(to + size - 8, from + size - 8, 8);
-    }
-    else if (size >= 4) {
-        memcpy(to, from, 4);
-        memcpy(to + size - 4, from + size - 4, 4);
-    }
-    else if (size > 0) {
-        to[0] = from[0];
-        to[size / 2] = from[size / 2];
-        to[size - 1] = from[size - 1];
-    }
-}
-
-static inline bool put_bytes(Writer *w, const void *data, Py_ssize_t size)
-{
-    if (!ensure(w, size)) {
-        return false;
-    }
-    memcpy(w->to, data, (size_t)size);
-    w->to += size;
-    return true;
-}
-
-/* Moves what is in the buffer to the parts. */
-static bool flush(Writer *w)
-{
-    Py_ssize_t used = w->to - w->buffer;
-    if (used == 0) {
-        return true;
-    }
-    PyObject *part = PyBytes_FromStringAndSize((const char *)w->buffer, used);
-    if (part == NULL || PyList_Append(w->parts, part) < 0) {
-        Py_XDECREF(part);
-        return false;
-    }
-    Py_DECREF(part);
-    w->passed_on += used;
-    w->to = w->buffer;
-    return true;
-}
+/* ---- binaries ---- */
 
 /* Whether a key is being written: its bytes must be in the buffer, to be compared. */
 static bool in_key(const Writer *w)
@@ -374,18 +33,18 @@ static bool in_key(const Writer *w)
 static Outcome write_binary(Writer *w, const void *data, Py_ssize_t size, PyObject *owner)
 {
     if (UNLIKELY(size > (Py_ssize_t)UINT32_MAX)) {
-        return fail(w, "a binary of less than 4 GiB", "a longer one");
+        return write_fail(w, "a binary of less than 4 GiB", "a longer one");
     }
     if (UNLIKELY(w->parts != NULL) && size >= LARGE && owner != NULL && !in_key(w)) {
         if (!ensure(w, 5)) {
             return FAILED;
         }
         put_header32(w, BINARY, (uint32_t)size);
-        if (!flush(w) || PyList_Append(w->parts, owner) < 0) {
+        if (!writer_flush(w) || PyList_Append(w->parts, owner) < 0) {
             return FAILED;
         }
         w->passed_on += size;
-        return too_long(w) ? fail_bytes(w) : WRITTEN;
+        return too_long(w) ? write_fail_bytes(w) : WRITTEN;
     }
     if (!ensure(w, size + 5)) {
         return FAILED;
@@ -419,7 +78,10 @@ static inline uint8_t *put_float(uint8_t *to, uint64_t bits)
 
 static Outcome fail_digits(Writer *w)
 {
-    return too_long(w) ? fail_bytes(w) : fail_limit(w, "max_digits", w->encoder->max_digits, "an integer of more bytes", true);
+    if (too_long(w)) {
+        return write_fail_bytes(w);
+    }
+    return write_fail_limit(w, "max_digits", w->encoder->max_digits, "an integer of more bytes", true);
 }
 
 /* An int of more than 64 bits. */
@@ -518,7 +180,7 @@ static bool all_ascii(const uint8_t *text, Py_ssize_t size)
     return bits < 0x80;
 }
 
-static Outcome fail_atom(Writer *w) { return fail(w, "an atom of at most 255 characters that UTF-8 can write", "another"); }
+static Outcome fail_atom(Writer *w) { return write_fail(w, "an atom of at most 255 characters that UTF-8 can write", "another"); }
 
 /* An atom's name in UTF-8 or, for ASCII, as any of the tags has it. */
 static Outcome put_atom(Writer *w, uint8_t small_tag, uint8_t large_tag, const void *name, Py_ssize_t size)
@@ -670,10 +332,10 @@ static bool room_for_elements(Writer *w, Py_ssize_t count)
         return true;
     }
     if (too_long(w)) {
-        fail_bytes(w);
+        write_fail_bytes(w);
     }
     else {
-        fail_limit(w, "max_elements", w->encoder->max_elements, "more", true);
+        write_fail_limit(w, "max_elements", w->encoder->max_elements, "more", true);
     }
     return false;
 }
@@ -684,10 +346,10 @@ static bool room_for_level(Writer *w)
         return true;
     }
     if (too_long(w)) {
-        fail_bytes(w);
+        write_fail_bytes(w);
     }
     else {
-        fail_limit(w, "max_depth", w->encoder->max_depth, "one more level", true);
+        write_fail_limit(w, "max_depth", w->encoder->max_depth, "one more level", true);
     }
     return false;
 }
@@ -711,7 +373,7 @@ static Outcome put_code_points(Writer *w, const Py_UCS4 *text, Py_ssize_t size)
         return WRITTEN;
     }
     if (size > (Py_ssize_t)UINT32_MAX) {
-        return fail(w, "a list of less than 2^32 items", "a longer one");
+        return write_fail(w, "a list of less than 2^32 items", "a longer one");
     }
     if (!room_for_level(w) || !room_for_elements(w, size) || !ensure(w, SLACK)) {
         return FAILED;
@@ -759,7 +421,7 @@ static inline Outcome write_str(Writer *w, PyObject *text)
     const char *utf8 = PyUnicode_AsUTF8AndSize(text, &size);
     if (UNLIKELY(utf8 == NULL)) {
         bool surrogate = PyErr_ExceptionMatches(PyExc_UnicodeEncodeError);
-        return surrogate ? fail(w, "text that UTF-8 can write", "a surrogate") : FAILED;
+        return surrogate ? write_fail(w, "text that UTF-8 can write", "a surrogate") : FAILED;
     }
     return write_binary(w, utf8, size, NULL);
 }
@@ -786,11 +448,12 @@ static bool grow_frames(Writer *w)
 /* Writes a container's head and puts it on the stack; `elements` is what it counts against max_elements. */
 static inline Outcome open_container(Writer *w, PyObject *object, FrameKind kind, uint8_t tag, Py_ssize_t size, Py_ssize_t elements)
 {
-    if (!room_for_level(w) || !room_for_elements(w, elements) || (UNLIKELY(w->depth == w->room) && !grow_frames(w)) || !ensure(w, SLACK)) {
+    if (!room_for_level(w) || !room_for_elements(w, elements) || (UNLIKELY(w->depth == w->room) && !grow_frames(w))
+        || !ensure(w, SLACK)) {
         return FAILED;
     }
     if (UNLIKELY(size > (Py_ssize_t)UINT32_MAX)) {
-        return fail(w, "a container of less than 2^32 elements", "a larger one");
+        return write_fail(w, "a container of less than 2^32 elements", "a larger one");
     }
     if (tag == SMALL_TUPLE) {
         w->to[0] = SMALL_TUPLE;
@@ -808,7 +471,7 @@ static inline Outcome open_container(Writer *w, PyObject *object, FrameKind kind
     frame->object = Py_NewRef(object);
     frame->index = 0;
     frame->size = size;
-    frame->seen = NULL;
+    frame->key = frame->other = frame->seen = NULL;
     frame->key_type = NULL;
     frame->position = 0;
     frame->kind = (uint8_t)kind;
@@ -869,7 +532,7 @@ static Outcome write_string(Writer *w, PyObject *list, Py_ssize_t size)
     if (size > MAX_STRING || Py_TYPE(items ? items[0] : PyList_GetItem(list, 0)) != &PyLong_Type) {
         return UNKNOWN;
     }
-    if (w->end - w->to < size + 3 && (total(w) + size + 3 > w->encoder->max_bytes || !grow(w, size + 3))) {
+    if (w->end - w->to < size + 3 && (total(w) + size + 3 > w->encoder->max_bytes || !writer_grow(w, size + 3))) {
         /* Too long as a list, then, too; unless something else is wrong with it before. */
         return PyErr_Occurred() ? FAILED : UNKNOWN;
     }
@@ -994,7 +657,7 @@ static Outcome write_improper(Writer *w, PyObject **value)
 {
     PyObject *tail = PyObject_GetAttrString(*value, "tail");
     if (tail == NULL) {
-        return fail(w, "an improper list with a tail", "one without");
+        return write_fail(w, "an improper list with a tail", "one without");
     }
     Py_ssize_t size = PyList_Size(*value);
     if (size == 0) {
@@ -1019,7 +682,7 @@ static Outcome write_view(Writer *w, PyObject *view)
 {
     Py_buffer buffer;
     if (PyObject_GetBuffer(view, &buffer, PyBUF_SIMPLE) < 0) {
-        return fail(w, "a contiguous view", "another");
+        return write_fail(w, "a contiguous view", "another");
     }
     Outcome outcome = write_binary(w, buffer.len > 0 ? buffer.buf : "", buffer.len, view);
     PyBuffer_Release(&buffer);
@@ -1033,7 +696,7 @@ static Outcome write_raw(Writer *w, PyObject *value)
     PyObject *bytes = helper == NULL ? NULL : PyObject_CallFunctionObjArgs(helper, value, w->encoder->options, NULL);
     Py_XDECREF(helper);
     if (bytes == NULL) {
-        return fail_from_helper(w);
+        return write_fail_from_helper(w);
     }
     Outcome outcome = UNKNOWN;
     if (PyBytes_Check(bytes)) {
@@ -1049,7 +712,7 @@ static PyObject *lowered(Writer *w, PyObject *value)
     PyObject *plain = helper == NULL ? NULL : PyObject_CallFunctionObjArgs(helper, value, w->encoder->options, NULL);
     Py_XDECREF(helper);
     if (plain == NULL) {
-        fail_from_helper(w);
+        write_fail_from_helper(w);
     }
     return plain;
 }
@@ -1065,7 +728,7 @@ COLD static Outcome write_foreign(Writer *w, PyObject *value)
     w->foreign = true;
     if (too_long(w)) {
         Py_DECREF(value);
-        return fail_bytes(w);
+        return write_fail_bytes(w);
     }
     for (;;) {
         Outcome outcome = write_known(w, value);
@@ -1083,7 +746,7 @@ COLD static Outcome write_foreign(Writer *w, PyObject *value)
                 value = inner;
                 continue;
             }
-            outcome = fail(w, "an ExactKey of a value", "one without");
+            outcome = write_fail(w, "an ExactKey of a value", "one without");
         }
         if (outcome == UNKNOWN && is_lowered && PyMemoryView_Check(value)) {
             outcome = write_view(w, value);
@@ -1102,7 +765,7 @@ COLD static Outcome write_foreign(Writer *w, PyObject *value)
             outcome = FAILED;
         }
         if (outcome == UNKNOWN) {
-            outcome = fail(w, "a value with an Erlang counterpart", "another");
+            outcome = write_fail(w, "a value with an Erlang counterpart", "another");
         }
         Py_DECREF(value);
         return outcome;
@@ -1143,7 +806,7 @@ static bool write_numbers(Writer *w, Frame *frame)
         int32_t value;
         if (UNLIKELY(to > end)) {
             w->to = to;
-            if (!grow(w, SLACK)) {
+            if (!writer_grow(w, SLACK)) {
                 frame->index = index;
                 return false;
             }
@@ -1235,15 +898,15 @@ COLD static bool note_key(Writer *w, Frame *frame)
     int found = bytes == NULL ? -1 : PySet_Contains(frame->seen, bytes);
     if (found == 1) {
         frame->stage = BEFORE_VALUE; /* the path names the key */
-        fail(w, "keys that differ in Erlang", "two that are the same term");
+        write_fail(w, "keys that differ in Erlang", "two that are the same term");
     }
     bool noted = found == 0 && PySet_Add(frame->seen, bytes) == 0;
     Py_XDECREF(bytes);
     return noted;
 }
 
-/* Two keys of different types may be one term to Erlang, as "a" and b"a" in the str mapping: from here on the encoded keys are compared.
- * Those already written are of one simple type. They differ, and writing them again runs no Python code. */
+/* Two keys of different types may be one term to Erlang, as "a" and b"a" in the str mapping: from here on the encoded keys are
+ * compared. Those already written are of one simple type. They differ, and writing them again runs no Python code. */
 COLD static bool watch_keys(Writer *w, Frame *frame)
 {
     if ((frame->seen = PySet_New(NULL)) == NULL) {
@@ -1270,7 +933,8 @@ COLD static bool watch_keys(Writer *w, Frame *frame)
 /* Whether two keys of this one type are always two terms. */
 static bool simple_key(const State *state, PyTypeObject *type)
 {
-    return type == &PyUnicode_Type || type == state->atom || type == &PyLong_Type || type == &PyBytes_Type || type == state->byte_atom;
+    return type == &PyUnicode_Type || type == state->atom || type == &PyBytes_Type || type == state->byte_atom
+           || type == &PyLong_Type;
 }
 
 /* Before a key is written: whether its type calls for more care. */
@@ -1325,7 +989,6 @@ static bool run_map(Writer *w)
             if (UNLIKELY(!PyDict_Next(frame->object, &frame->position, &frame->key, &frame->other))) {
                 return fail_changed(w) != FAILED;
             }
-            PREFETCH(frame->other);
             if (!check_key_type(w, frame)) {
                 return false;
             }
@@ -1364,11 +1027,15 @@ static bool run_map(Writer *w)
 
 static bool writer_start(Writer *w, Encoder *encoder)
 {
+    if (encoder->cache == NULL && (encoder->cache = PyMem_Calloc((size_t)1 << CACHE_BITS, sizeof *encoder->cache)) == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
     w->encoder = encoder;
     w->state = encoder->state;
     w->passed_on = 0;
     w->parts = NULL;
-    w->collects = w->foreign = false;
+    w->quiet = w->collects = w->foreign = false;
     w->elements = 0;
     w->frames = w->inline_frames;
     w->depth = 0;
@@ -1383,10 +1050,6 @@ static bool writer_start(Writer *w, Encoder *encoder)
     }
     w->to = w->buffer;
     w->end = w->buffer + SCRATCH;
-    if (encoder->cache == NULL && (encoder->cache = PyMem_Calloc((size_t)1 << CACHE_BITS, sizeof *encoder->cache)) == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
     return true;
 }
 
@@ -1397,7 +1060,7 @@ static void writer_end(Writer *w)
         Py_DECREF(w->result);
     }
     else {
-        keep_scratch(encoder, w->buffer);
+        writer_keep_scratch(encoder, w->buffer);
     }
     while (w->depth > 0) {
         Frame frame = w->frames[--w->depth];
@@ -1423,7 +1086,7 @@ static bool write_term(Writer *w, PyObject *term)
     }
     quiet_end(w);
     if (good && too_long(w)) {
-        fail_bytes(w);
+        write_fail_bytes(w);
         return false;
     }
     return good;
@@ -1436,8 +1099,8 @@ static PyObject *encoder_encode(PyObject *self, PyObject *term)
         return NULL;
     }
     Py_ssize_t guess = w.encoder->guess;
-    bool good = guess <= SCRATCH || move_buffer(&w, 0, guess + ROOM_AFTER);
-    PyObject *bytes = good && write_term(&w, term) ? take_result(&w) : NULL;
+    bool good = guess <= SCRATCH || writer_move(&w, 0, guess + ROOM_AFTER);
+    PyObject *bytes = good && write_term(&w, term) ? writer_result(&w) : NULL;
     writer_end(&w);
     return bytes;
 }
@@ -1449,7 +1112,7 @@ static PyObject *encoder_encode_iovec(PyObject *self, PyObject *term)
         return NULL;
     }
     w.parts = PyList_New(0);
-    bool good = w.parts != NULL && write_term(&w, term) && flush(&w);
+    bool good = w.parts != NULL && write_term(&w, term) && writer_flush(&w);
     PyObject *parts = good ? Py_NewRef(w.parts) : NULL;
     writer_end(&w);
     return parts;

@@ -5,8 +5,10 @@
  *   - no borrowed reference is used after anything that may run Python code (a hook, a hash, a comparison, the end of an object
  *     that is not a builtin);
  *   - what is rare is left to _rare.py and _lower.py, which both coders share;
- *   - no Py_RETURN_NONE and its like: from 3.12 on they assume immortal objects, which 3.10 does not have. Py_NewRef is right on both.
- */
+ *   - no Py_RETURN_NONE and its like: from 3.12 on they assume immortal objects, which 3.10 does not have. Py_NewRef is right on
+ *     both;
+ *   - no '#' in a format: what it expects is not the same in the headers of 3.13 and in the interpreters before.
+ * / */
 #include "common.h"
 
 #define MODULE "dspex_erl.etf._speedups"

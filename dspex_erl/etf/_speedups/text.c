@@ -1,7 +1,7 @@
 /* UTF-8 to str.
  *
  * CPython's own decoder starts narrow and copies everything again each time a wider character turns up; text in several scripts
- * takes it several passes. Here one pass checks and widens, and PyUnicode_FromWideChar() narrows once. What is not UTF-8
+ * takes it several passes. Here one pass checks and widens, and the constructor of the str narrows once. What is not UTF-8
  * is found out without the cost of an exception: binaries that are no text are common.
  */
 #include "common.h"
@@ -100,13 +100,11 @@ bool utf8_count(const uint8_t *text, Py_ssize_t size, Py_ssize_t *characters)
     }
 }
 
-#if WCHAR_MAX > 0xFFFF
-
 /* Fills `out`, which has room for eight characters more than there are bytes; gives their number, or -1 for what is not UTF-8. */
-static Py_ssize_t widen(const uint8_t *restrict text, Py_ssize_t size, wchar_t *restrict out)
+static Py_ssize_t widen(const uint8_t *restrict text, Py_ssize_t size, uint32_t *restrict out)
 {
     const uint8_t *at = text, *end = text + size;
-    wchar_t *to = out;
+    uint32_t *to = out;
     while (at < end) {
         int count = 8;
         while (count == 8 && end - at >= 8) {
@@ -128,7 +126,7 @@ static Py_ssize_t widen(const uint8_t *restrict text, Py_ssize_t size, wchar_t *
             if (length == 0) {
                 return -1;
             }
-            *to++ = (wchar_t)character;
+            *to++ = character;
             at += length;
         }
     }
@@ -137,7 +135,7 @@ static Py_ssize_t widen(const uint8_t *restrict text, Py_ssize_t size, wchar_t *
 
 static PyObject *decode_widened(const uint8_t *text, Py_ssize_t size, bool *invalid)
 {
-    wchar_t small[ON_STACK + 8], *room = small;
+    uint32_t small[ON_STACK + 8], *room = small;
     if (size > ON_STACK) {
         room = PyMem_Malloc(((size_t)size + 8) * sizeof *room);
         if (room == NULL) {
@@ -149,16 +147,17 @@ static PyObject *decode_widened(const uint8_t *text, Py_ssize_t size, bool *inva
     if (characters < 0) {
         *invalid = true;
     }
+    else if (HAVE(PyUnicode_FromKindAndData)) {
+        decoded = PyUnicode_FromKindAndData((int)sizeof *room, room, characters);
+    }
     else {
-        decoded = PyUnicode_FromWideChar(room, characters);
+        decoded = PyUnicode_FromWideChar((const wchar_t *)room, characters);
     }
     if (room != small) {
         PyMem_Free(room);
     }
     return decoded;
 }
-
-#endif
 
 /* A new str; or NULL with an exception; or NULL without one and `*invalid`, when the text is not UTF-8. */
 PyObject *utf8_decode(const uint8_t *text, Py_ssize_t size, bool *invalid)
@@ -168,11 +167,9 @@ PyObject *utf8_decode(const uint8_t *text, Py_ssize_t size, bool *invalid)
     if (skip_ascii(text, end) == end) {
         return PyUnicode_FromStringAndSize((const char *)text, size);
     }
-#if WCHAR_MAX > 0xFFFF
-    if (size <= WIDEN_AT_MOST) {
+    if (size <= WIDEN_AT_MOST && (HAVE(PyUnicode_FromKindAndData) || sizeof(wchar_t) == sizeof(uint32_t))) {
         return decode_widened(text, size, invalid);
     }
-#endif
     Py_ssize_t characters;
     if (!utf8_count(text, size, &characters)) {
         *invalid = true;

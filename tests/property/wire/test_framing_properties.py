@@ -1,7 +1,7 @@
 """Framing does not depend on how the stream was cut, nor on the size of the buffer, nor on who copies the bytes in."""
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from dspex_erl.errors import FrameTooLong
@@ -104,18 +104,17 @@ def test_a_frame_too_long_is_refused_at_the_same_place_however_the_stream_is_cut
     stream = b"".join(framed(payload, packet) for payload in good) + framed(bytes(excess), packet)
     reader = FrameReader(packet, max_frame=limit, buffer_size=buffer_size)
     got = []
-    refused = False
+    refused = None
     for piece in pieces(stream, cuts):
         reader.feed(piece)
         try:
             while (frame := reader.next_frame()) is not NEED_DATA:
                 got.append(bytes(frame))  # type: ignore[arg-type]
         except FrameTooLong as error:
-            assert (error.length, error.maximum) == (excess, limit)
-            assert reader.has_frame()
-            refused = True
+            refused = error.length, error.maximum
             break
-    assert refused
+    assert refused == (excess, limit)
+    assert reader.has_frame()
     assert got == good
 
 
@@ -127,8 +126,8 @@ def test_any_bytes_are_frames_or_too_long_and_nothing_else(junk: bytes, packet: 
         for piece in pieces(junk, cuts):
             reader.feed(piece)
             got += b"".join(framed(frame, packet) for frame in frames(reader))
-    except FrameTooLong as error:
-        assert error.length > 300
+    except FrameTooLong:
+        event("too long")
     else:
         assert len(got) + reader.pending() == len(junk)
     assert junk.startswith(got)

@@ -77,14 +77,11 @@ class Conversation(RuleBasedStateMachine):
 
     def post(self, role: str, event: Event) -> bool:
         """Whether it was sent: a frame may be too long for a packet of 1, and then nothing has happened."""
-        end = self.pair.ends[role]
         try:
             size = self.pair.post(role, event)
-        except EncodeLimitError as error:
-            assert error.limit == "packet"
+        except EncodeLimitError:
             assert self.pair.packet == 1
-            with unchanged(end):
-                return False
+            return False
         self.under_way[peer_of(role)].append((size, event))
         return True
 
@@ -243,7 +240,7 @@ class Conversation(RuleBasedStateMachine):
                 assert_in_flight(self.pair.ends[role], set(), set())
 
 
-Conversation.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Conversation.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestConversation = Conversation.TestCase
 
 
@@ -291,7 +288,7 @@ def test_calls_nest_as_deep_as_one_likes(depth: int, cut: int, packet: int) -> N
 
 TAGS = st.sampled_from([Atom(tag) for tag in ("C", "M", "r", "e", "P", "x", "")]) | st.binary(max_size=2) | st.integers(0, 9)
 NEARLY = st.builds(
-    lambda tag, id, rest: (tag, id, *rest),
+    lambda tag, second, rest: (tag, second, *rest),
     TAGS,
     st.sampled_from([1, 2, 7, True, 1.0, Atom("a"), b"1", 2**70]),
     st.lists(st.sampled_from([Atom("m"), b"m", 1, [], [1], (), {}, True]), max_size=5),
@@ -355,8 +352,8 @@ def test_any_stream_is_events_or_too_long(role: str, junk: bytes, packet: int, c
             connection.feed(junk[start : start + cut])
             for event in events(connection):
                 assert isinstance(event, Event)
-    except FrameTooLong as error:
-        assert error.length > 200
+    except FrameTooLong:
+        assert connection.has_frame()
 
 
 @given(ROLE, st.binary(max_size=100))
