@@ -33,6 +33,7 @@ from dspex_erl.wire import (
     Connection,
     Event,
     Failure,
+    FrameReader,
     HandlerFailure,
     Message,
     Output,
@@ -137,7 +138,7 @@ class Peer:
 
     ``erlang(module, function, args)`` serves the worker's calls, with names as ``str``: it returns a value or raises
     :class:`ErlangError`. Without it such calls come out of :meth:`receive` for the test to answer. What the worker prints is collected
-    in ``printed``. ``clean`` says whether leaving the ``with`` block must find an exit status of 0 and no traceback on stderr;
+    in ``printed``. A ``raw`` peer reads whole frames by :meth:`next_frame` and understands none of them. ``clean`` says whether leaving the ``with`` block must find an exit status of 0 and no traceback on stderr;
     a test that has seen to the end itself by :meth:`wait` is left alone.
     """
 
@@ -152,6 +153,8 @@ class Peer:
         codec: Mapping[str, Any] | None = None,
         erlang: Callable[[str, str, list[Any]], Any] | None = self_and_ref,
         python: Sequence[str] = ("-m", "dspex_erl.port"),
+        cwd: Path | None = None,
+        raw: bool = False,
         clean: bool = True,
     ) -> None:
         self.erlang = erlang
@@ -160,6 +163,8 @@ class Peer:
         self.connection = Connection(ERLANG, Codec(**{"strings": "bytes", **(codec or {})}), packet=packet, buffer_size=buffer_size)
         self.packet = packet
         self._inbox: deque[Event] = deque()
+        self._frames: deque[bytes] = deque()
+        self._reader = FrameReader(packet) if raw else None
         self._marker = f"DSPEX_TEST_PEER={uuid.uuid4().hex}"
         self._ended = False
         self._waited = False
@@ -175,9 +180,9 @@ class Peer:
             f"--compressed={compressed}",
             f"--buffer_size={buffer_size}",
         ]
-        self._start(command, use_stdio, env or {})
+        self._start(command, use_stdio, env or {}, cwd)
 
-    def _start(self, command: list[str], use_stdio: bool, env: Mapping[str, str]) -> None:
+    def _start(self, command: list[str], use_stdio: bool, env: Mapping[str, str], cwd: Path | None) -> None:
         their_read, write = os.pipe()
         read, their_write = os.pipe()
         # Out of the way of the numbers that the worker is to find them under.
@@ -194,7 +199,7 @@ class Peer:
             script = 'exec 3<&"$0" 4>&"$1" 1>&2; shift; exec "$@"'
             command = ["bash", "-c", script, str(theirs[0]), str(theirs[1]), *command]
             places = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "pass_fds": theirs}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ, **places)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ, cwd=cwd, **places)
         for fd in theirs:
             os.close(fd)
         self._read_fd: int | None = read
@@ -316,6 +321,13 @@ class Peer:
             self._pump(deadline, f"{wanted!r} to be printed")
         return self.printed
 
+    def next_frame(self, timeout: float | None = None) -> bytes:
+        """What the next frame holds; for a ``raw`` peer."""
+        deadline = Deadline(timeout, "a frame")
+        while not self._frames:
+            self._pump(deadline, "a frame")
+        return self._frames.popleft()
+
     def rest(self) -> list[Event]:
         """Everything that still comes until the worker closes its end."""
         deadline = Deadline(None, "the worker to close its end")
@@ -341,6 +353,13 @@ class Peer:
 
     def _read(self) -> None:
         assert self._read_fd is not None
+        if self._reader is not None:
+            data = os.read(self._read_fd, 65536)
+            self._reader.feed(data)
+            self._ended = not data
+            while (frame := self._reader.next_frame()) is not NEED_DATA:
+                self._frames.append(bytes(frame))  # type: ignore[arg-type]
+            return
         count = os.readv(self._read_fd, [self.connection.buffer()])
         self.connection.received(count)
         self._ended = count == 0

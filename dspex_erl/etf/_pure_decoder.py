@@ -495,8 +495,6 @@ class Decoder:
                             if len(value) + len(value) < count:
                                 closing = True
                                 value = rare.clashing(items[::2], items[1::2], at_tag, options)
-                                if frozen:
-                                    value = _as_map(value)
                             if kind == _LEARN:
                                 shapes[count] = _learn(data, items[::2], extra, shapes[count])
                         if structs:
@@ -577,12 +575,6 @@ def _learn(data: bytes, keys: list[Any], marks: list[int], wrong: int) -> Any:
 def _as_list(value: list[Any]) -> List:
     frozen = _new_list(List)
     list.extend(frozen, value)
-    return frozen
-
-
-def _as_map(value: dict[Any, Any]) -> Map:
-    frozen = _new_dict(Map)
-    _update(frozen, value)
     return frozen
 
 

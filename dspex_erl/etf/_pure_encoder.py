@@ -116,10 +116,9 @@ class Encoder:
             if len(piece) < LARGE_BINARY:
                 small.append(piece)
                 continue
-            if small:
-                pieces.append(b"".join(small))
-                small = []
-            pieces.append(piece)
+            # There is something small before it at all times: its own header.
+            pieces += (b"".join(small), piece)
+            small = []
         if total > self._options.max_bytes:
             raise self._too_large(total)
         if small:
@@ -140,7 +139,7 @@ class Encoder:
         tables = self._tables
         max_elements = options.max_elements
         limit = options.max_depth
-        # What may still be written; texts and counts are taken off as they come, the rest is checked at the end.
+        # What may still be written, at most: each element is one byte, and its text what goes beyond that. The end checks exactly.
         budget = options.max_bytes
         elements = 0
         out: list[bytes | memoryview] = [b"\x83"]
@@ -181,7 +180,7 @@ class Encoder:
                         else:
                             encoded = _charlist(item)
                             count = len(item)
-                            budget -= len(encoded)
+                            budget -= len(encoded) - 1
                             if count and encoded[0] == 108 and len(stack) >= limit:
                                 raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
                             elements += count
@@ -197,7 +196,7 @@ class Encoder:
                             append(_pack_integer(98, item))
                         else:
                             encoded = _big(item, options.max_digits)
-                            budget -= len(encoded)
+                            budget -= len(encoded) - 1
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
                             append(encoded)
@@ -285,7 +284,7 @@ class Encoder:
                     else:
                         stand_in = item.value if kind is ExactKey else rare.raw(item, options)
                         if kind is not ExactKey and stand_in is not None:
-                            budget -= len(stand_in)
+                            budget -= len(stand_in) - 1
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
                             append(stand_in)

@@ -39,8 +39,9 @@ class Calls:
 
     def run(self, call: Call) -> Any:
         """What ``call`` returns, or the coroutine that it began. Raises whatever the function raises."""
-        args = call.args if self.decoder is None else list(map(self.decoder, call.args))
-        return self.resolve(call)(*args)
+        if self.decoder is not None:
+            return self.resolve(call)(*map(self.decoder, call.args))
+        return self.resolve(call)(*call.args)
 
     def encoded(self, value: Any) -> Any:
         """``value`` as the user's encoder hook would have it sent."""

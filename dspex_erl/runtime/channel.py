@@ -11,8 +11,8 @@ import os
 from _thread import allocate_lock
 from time import monotonic
 
-from dspex_erl.errors import ConnectionLost
-from dspex_erl.wire import BUFFER_SIZE
+from dspex_erl.errors import ConnectionLost, LocalProtocolError
+from dspex_erl.wire import BUFFER_SIZE, CLOSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Channel:
         self._held_bytes = 0
         self._held_since = 0.0
         self._lost = False
-        #: The next event out of what was read.
-        self.next_event = connection.next_event
+        #: The events out of what was read.
+        self.events = connection.events
 
     def read(self) -> int:
         """Waits for bytes and takes them in. Returns how many; 0 when the peer has closed the stream."""
@@ -68,7 +68,7 @@ class Channel:
 
         Raises what :meth:`dspex_erl.wire.Connection.send` raises, before anything was written, and ``ConnectionLost``.
         """
-        parts = self.connection.send(event)
+        parts = self._parts(event)
         with self._lock:
             if self._held or len(parts) > 1 or self._lost:
                 self._hold(parts)
@@ -78,10 +78,13 @@ class Channel:
 
     def send_soon(self, event: Event) -> None:
         """Like :meth:`send`, for a caller that promises to :meth:`flush` before it waits for anything."""
-        parts = self.connection.send(event)
+        parts = self._parts(event)
+        now = monotonic()
         with self._lock:
+            if not self._held:
+                self._held_since = now
             self._hold(parts)
-            if self._held_bytes >= HOLD_BYTES or monotonic() - self._held_since >= HOLD_SECONDS:
+            if self._held_bytes >= HOLD_BYTES or now - self._held_since >= HOLD_SECONDS:
                 self._write_held()
 
     def flush(self) -> None:
@@ -90,17 +93,28 @@ class Channel:
             with self._lock:
                 self._write_held()
 
+    def _parts(self, event: Event) -> list[bytes | memoryview]:
+        try:
+            return self.connection.send(event)
+        except LocalProtocolError as error:
+            if self.connection.state == CLOSED:
+                raise ConnectionLost("expected a peer that listens, got a closed connection") from error
+            raise
+
     def _hold(self, parts: list[bytes | memoryview]) -> None:
-        if not self._held:
-            self._held_since = monotonic()
         self._held += parts
         for part in parts:
             self._held_bytes += len(part)
 
     def _write_held(self) -> None:
-        parts, self._held, self._held_bytes = self._held, [], 0
+        parts, size = self._held, self._held_bytes
+        self._held, self._held_bytes = [], 0
         if self._lost:
             raise ConnectionLost("expected a peer that reads, got a closed connection")
+        if size < 2 * HOLD_BYTES:
+            # Copying so little costs less than telling the system of so many pieces.
+            self._write(b"".join(parts))
+            return
         try:
             self._write_all(parts)
         except OSError as error:

@@ -17,9 +17,9 @@ from _thread import allocate_lock
 from collections import deque
 from time import monotonic, sleep
 
-from dspex_erl.errors import ConnectionLost, DspexError
+from dspex_erl.errors import ProtocolError
 from dspex_erl.runtime.scheduler import TICK_SECONDS, Scheduler, Waiter
-from dspex_erl.wire import NEED_DATA, STOPPING, Call, Failure, Invalid, Message, Result
+from dspex_erl.wire import Call, Failure, Invalid, Message, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,21 +154,16 @@ class ConcurrentScheduler(Scheduler):
 
     def _next_event(self) -> Event | None:
         """The next event; ``None`` when there will be none."""
-        while not self.ended:
+        while not self._backlog:
+            if self.ended:
+                return None
+            self._flush()
             try:
-                event = self.channel.next_event()
-                if event is not NEED_DATA:
-                    return event  # type: ignore[return-value]
-                self.channel.flush()
-            except ConnectionLost:
-                pass
-            except DspexError as error:
+                self._backlog.extend(self._read())
+            except ProtocolError as error:
                 self._failure = error
                 self._end_of_stream()
-                return None
-            if not self.channel.read():
-                self._end_of_stream()
-        return None
+        return self._backlog.popleft()
 
     def _route(self, event: Event) -> None:
         kind = type(event)
@@ -253,16 +248,13 @@ class ConcurrentScheduler(Scheduler):
                 error = failure
         if error is not None:
             self._answer_failure(call.id, error)
-        try:
-            self.channel.flush()
-        except ConnectionLost:
-            pass
+        self._flush()
         self._leave_place()
         self._over()
 
     def _over(self) -> bool:
         """Whether the worker was asked to stop and has finished all that ran; if so, the main thread is told."""
-        if self._connection.state != STOPPING or self._running:
+        if not self.stopping or self._running:
             return False
         self._finish()
         return True
@@ -322,10 +314,7 @@ class ConcurrentScheduler(Scheduler):
         inline, self._inline = self._inline, None
         if inline is not None:
             self._remember_slow(inline)
-        try:
-            self.channel.flush()
-        except ConnectionLost:
-            pass
+        self._flush()
         self._hand_on_baton()
 
     def _hand_on_baton(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 from _thread import allocate_lock, start_new_thread
+from collections import deque
 from time import monotonic, sleep
 from types import CoroutineType
 
@@ -24,7 +25,7 @@ from dspex_erl.errors import CodecError, ConnectionLost, DspexError, WorkerStopp
 from dspex_erl.runtime.calls import error_term
 from dspex_erl.runtime.log import log
 from dspex_erl.terms import Atom
-from dspex_erl.wire import NEED_DATA, STOPPING, Call, Failure, HandlerFailure, Invalid, Message, Result
+from dspex_erl.wire import Call, Failure, HandlerFailure, Invalid, Message, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from dspex_erl.runtime.output import ForwardedOutput
     from dspex_erl.wire import Event
 
-__all__ = ["END", "GRACE_SECONDS", "Scheduler", "Waiter"]
+__all__ = ["GRACE_SECONDS", "Scheduler", "Waiter"]
 
 TICK_SECONDS = 0.001
 """How long a call may keep the baton's place before somebody else reads."""
@@ -46,17 +47,6 @@ IDLE_TICKS = 50
 
 GRACE_SECONDS = 1.0
 """How long running calls may go on once the stream has ended. The promise is that the process is gone within 2 s."""
-
-
-class _End:
-    """The type of :data:`END`."""
-
-    def __repr__(self) -> str:
-        return "END"
-
-
-END = _End()
-"""In place of an event: nothing will come any more."""
 
 
 class Waiter:
@@ -94,8 +84,9 @@ class Scheduler:
         self._ids = itertools.count(1)
         self._loop: Any = None
         self._loop_lock = allocate_lock()
-        # Whether what was read may hold another event. Only ever false when an answer has just found that it does not.
-        self._more = True
+        # What was read and not looked at yet. Only who holds the baton takes anything out of it.
+        self._backlog: deque[Event] = deque()
+        self.stopping = False
         self.ended = False
         self.finished = False
 
@@ -108,6 +99,7 @@ class Scheduler:
     def stop(self) -> None:
         """Calls that run are finished, calls that come are refused, then :meth:`run` returns."""
         self._connection.stop()
+        self.stopping = True
 
     # -- calls of ours -----------------------------------------------------------------------------------------------------------
 
@@ -157,7 +149,7 @@ class Scheduler:
 
     def _answer(self, call: Call) -> CoroutineType[Any, Any, Any] | None:
         """Runs ``call`` and answers it. A coroutine that it returned is not answered yet: the caller sees to it."""
-        if self._connection.state == STOPPING:
+        if self.stopping:
             self._answer_failure(call.id, WorkerStopping("expected a worker that takes calls, got one that is stopping"))
             return None
         try:
@@ -178,7 +170,7 @@ class Scheduler:
 
     def _answer_failure(self, id: int, error: BaseException) -> None:
         """Every call gets an answer, so if the error's description cannot be sent, a shorter one is."""
-        if isinstance(error, ConnectionLost) and self.ended:
+        if self.ended:
             return
         if self.stdout is not None and self.stdout.unsent:
             self._flush_stdout()
@@ -200,8 +192,7 @@ class Scheduler:
         log.error("call %d could not be answered: its error does not fit into a frame", id)
 
     def _send_answer(self, answer: Result | Failure) -> None:
-        self._more = self._connection.has_frame()
-        if self._more:
+        if self._backlog:
             self.channel.send_soon(answer)
         else:
             self.channel.send(answer)
@@ -304,16 +295,21 @@ class Scheduler:
         """The baton has been lying for a tick: see to it that somebody reads."""
         raise NotImplementedError
 
-    def _read_events(self) -> list[Event] | None:
-        """One read's worth of events, for whoever holds the baton; ``None`` at the end of the stream."""
-        if not self.channel.read():
-            return None
-        events: list[Event] = []
-        while True:
-            event = self.channel.next_event()
-            if event is NEED_DATA:
-                return events
-            events.append(event)  # type: ignore[arg-type]
+    def _read(self) -> list[Event]:
+        """The events of one read, for whoever holds the baton; none at the end of the stream. Raises ``FrameTooLong``."""
+        # A frame whose length is too long counts as one that is there: no read is waited for before that is said.
+        if not self._connection.has_frame() and not self.channel.read():
+            self._end_of_stream()
+            return []
+        return self.channel.events()
+
+    def _flush(self) -> None:
+        """Sends what is held back, before this thread waits."""
+        try:
+            self.channel.flush()
+        except ConnectionLost:
+            # The reading side will find out, too.
+            pass
 
     def _outlive(self) -> None:
         """The stream has ended: gives what still runs its grace, and then ends the process."""

@@ -13,11 +13,10 @@ from __future__ import annotations
 import os
 import select
 from _thread import allocate_lock, get_ident
-from collections import deque
 
 from dspex_erl.errors import ConnectionLost, ProtocolError
-from dspex_erl.runtime.scheduler import END, Scheduler, Waiter
-from dspex_erl.wire import NEED_DATA, STOPPING, Call, Failure, Invalid, Message, Result
+from dspex_erl.runtime.scheduler import Scheduler, Waiter
+from dspex_erl.wire import Call, Failure, Invalid, Message, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     from dspex_erl.runtime.calls import Calls
     from dspex_erl.runtime.channel import Channel
-    from dspex_erl.runtime.scheduler import _End
-    from dspex_erl.wire import Event
 
 __all__ = ["SerialScheduler"]
 
@@ -44,7 +41,6 @@ class SerialScheduler(Scheduler):
 
     def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None]) -> None:
         super().__init__(channel, calls, expire)
-        self._backlog: deque[Event] = deque()
         self._server = 0
         self._depth = 0
         self._wake_read, self._wake_write = os.pipe()
@@ -60,10 +56,15 @@ class SerialScheduler(Scheduler):
 
     def _serve(self, waiter: Waiter | None) -> None:
         """Serves, holding the baton, until ``waiter`` has its answer; without one, until the end."""
+        backlog = self._backlog
         while waiter is None or waiter.answer is None:
-            event = self._next()
-            if event is END:
-                return
+            if not backlog:
+                if self.ended:
+                    return
+                self._flush()
+                backlog.extend(self._read())
+                continue
+            event = backlog.popleft()
             kind = type(event)
             if kind is Call:
                 self._serve_call(event)  # type: ignore[arg-type]
@@ -73,26 +74,8 @@ class SerialScheduler(Scheduler):
                 self._run_user_code(self._handle_message, event)
             elif kind is Invalid:
                 self._run_user_code(self._handle_invalid, event)
-            if self._connection.state == STOPPING and self._depth == 0:
+            if self.stopping and self._depth == 0:
                 return
-
-    def _next(self) -> Event | _End:
-        if self._backlog:
-            return self._backlog.popleft()
-        channel = self.channel
-        while not self.ended:
-            if self._more:
-                event = channel.next_event()
-                if event is not NEED_DATA:
-                    return event  # type: ignore[return-value]
-            try:
-                channel.flush()
-            except ConnectionLost:
-                pass
-            if not channel.read():
-                self._end_of_stream()
-            self._more = True
-        return END
 
     def _serve_call(self, call: Call) -> None:
         if self._depth >= NESTED_PER_STACK:
@@ -177,11 +160,9 @@ class SerialScheduler(Scheduler):
 
     def _read_for_server(self) -> None:
         """Reads, holding the baton, until the server wants it back or the stream ends."""
-        try:
-            self.channel.flush()
-        except ConnectionLost:
-            pass
+        self._flush()
         while True:
+            # With too much waiting, only the hang-up is looked for.
             waiting = select.POLLIN if len(self._backlog) < BACKLOG else 0
             poll = select.poll()
             poll.register(self._wake_read, select.POLLIN)
@@ -190,19 +171,22 @@ class SerialScheduler(Scheduler):
                 if fd == self._wake_read:
                     os.read(self._wake_read, 4096)
                     return
-                if waiting:
-                    try:
-                        events = self._read_events()
-                    except ProtocolError:
-                        # A frame too long: the reader says so again when the server reads, which then ends the process.
-                        return
-                else:
-                    events = None
-                if events is None:
+                if not waiting:
                     self._end_of_stream()
                     return
-                for event in events:
-                    if type(event) in (Result, Failure) or (type(event) is Invalid and event.kind == "answer"):
-                        self._deliver(event)  # type: ignore[arg-type]
-                    else:
-                        self._backlog.append(event)
+                if not self._read_one_batch():
+                    return
+
+    def _read_one_batch(self) -> bool:
+        """Reads once; answers go to those who wait, and all else to the backlog. False when nothing more can be read."""
+        try:
+            events = self._read()
+        except ProtocolError:
+            # A frame too long. It is so again when the server reads, which then ends the process.
+            return False
+        for event in events:
+            if type(event) in (Result, Failure) or (type(event) is Invalid and event.kind == "answer"):
+                self._deliver(event)  # type: ignore[arg-type]
+            else:
+                self._backlog.append(event)
+        return not self.ended

@@ -76,20 +76,30 @@ _ID_BYTES = 80
 
 _COMPRESSED = b"P"
 
-_ATOMS = frozenset((Atom, ByteAtom))
+_ATOMS = frozenset((Atom, ByteAtom, type(ByteAtom("\u0100"))))
+_LISTS = frozenset((list, List))
 
 
-def _steps(direction: str) -> dict[str, frozenset[type[Event]]]:
-    """For each state, the events that may be sent or received in it: :data:`STEPS`, as it is asked for on every frame."""
-    events = set(SHAPES.values())
+def _receivable(state: str, sender: str) -> dict[tuple[Any, int], type[Event]]:
+    """The shapes that may come from ``sender`` in ``state``: both tables in one, as it is asked for on every frame.
+
+    An atom of either mapping finds its shape; so would a binary that equals it, which is why its type is looked at, too.
+    """
     return {
-        state: frozenset(event for event in events if (state, f"{direction} {event.__name__}") in STEPS)
-        for state in (OPEN, STOPPING, CLOSED)
+        (kind(tag), arity): event
+        for (role, tag, arity), event in SHAPES.items()
+        if role == sender and (state, f"receive {event.__name__}") in STEPS
+        for kind in (Atom, ByteAtom)
     }
 
 
-_RECEIVABLE = _steps("receive")
-_SENDABLE = _steps("send")
+def _sendable(state: str, sender: str) -> dict[type[Event], tuple[Atom, int]]:
+    """The tag and the arity of each event that ``sender`` may send in ``state``."""
+    return {
+        event: (Atom(tag), arity)
+        for (role, tag, arity), event in SHAPES.items()
+        if role == sender and (state, f"send {event.__name__}") in STEPS
+    }
 
 
 class Connection:
@@ -119,7 +129,6 @@ class Connection:
         if role not in (PYTHON, ERLANG):
             raise ValueError(f"expected role to be {PYTHON!r} or {ERLANG!r}, got {role!r}")
         self.role = role
-        self.state = OPEN
         self._peer = ERLANG if role == PYTHON else PYTHON
         self._codec = codec
         self._packet = packet
@@ -129,14 +138,7 @@ class Connection:
         self.feed = self._reader.feed
         self.has_frame = self._reader.has_frame
         self.pending_bytes = self._reader.pending
-        # An atom of either mapping finds its shape; so would a binary that equals it, which is why the type is looked at, too.
-        self._received_shapes = {
-            (kind(tag), arity): event
-            for (sender, tag, arity), event in SHAPES.items()
-            if sender == self._peer
-            for kind in (Atom, ByteAtom)
-        }
-        self._sent_tags = {event: (Atom(tag), arity) for (sender, tag, arity), event in SHAPES.items() if sender == role}
+        self._enter(OPEN)
         self._received_calls: set[int] = set()
         self._sent_calls: set[int] = set()
         self._last_id = 0
@@ -150,27 +152,45 @@ class Connection:
         ``FrameTooLong``, for good, when a frame's length is beyond ``max_frame``.
         """
         frame = self._reader.next_frame()
-        if frame is NEED_DATA:
-            return NEED_DATA
-        try:
-            term = self._codec.decode(frame)
-        except CodecError as error:
-            return self._undecodable(frame, error)  # type: ignore[arg-type]
-        return self._event(term)
+        return NEED_DATA if frame is NEED_DATA else self._events([frame])[0]  # type: ignore[list-item]
 
-    def _event(self, term: Any) -> Event:
-        if type(term) is not tuple or not term or not isinstance(term[0], (Atom, ByteAtom)):
-            return self._illegal(term)
-        shape = self._received_shapes.get((term[0], len(term)))
-        if shape is None or shape not in _RECEIVABLE[self.state]:
-            return self._illegal(term)
-        if shape is Call:
-            return self._received_call(Call(*term[1:]))
-        if shape is Result or shape is Failure:
-            return self._received_answer(shape(*term[1:]))  # type: ignore[arg-type]
-        return shape(*term[1:])
+    def events(self) -> list[Event]:
+        """Every event out of the bytes received, as :meth:`next_event` would return them one by one.
 
-    def _received_call(self, call: Call) -> Event:
+        Raises ``FrameTooLong``, for good, once the frame that is too long is the next one.
+        """
+        return self._events(self._reader.frames())
+
+    def _events(self, frames: list[bytes | bytearray]) -> list[Event]:
+        decode, receivable, calls = self._codec.decode, self._receivable, self._received_calls
+        found: list[Event] = []
+        for frame in frames:
+            try:
+                term = decode(frame)
+            except CodecError as error:
+                found.append(self._undecodable(frame, error))
+                continue
+            if type(term) is not tuple or not term or type(term[0]) not in _ATOMS:
+                found.append(self._illegal(term))
+                continue
+            shape = receivable.get((term[0], len(term)))
+            if shape is Call:
+                call = Call(*term[1:])
+                id = call.id
+                usual = type(call.module) in _ATOMS and type(call.function) in _ATOMS and type(call.args) in _LISTS
+                if usual and type(id) is int and id not in calls:
+                    calls.add(id)
+                    found.append(call)
+                else:
+                    found.append(self._unusual_call(call))
+            elif shape is Result or shape is Failure:
+                found.append(self._received_answer(shape(*term[1:])))  # type: ignore[arg-type]
+            else:
+                found.append(self._illegal(term) if shape is None else shape(*term[1:]))
+        return found
+
+    def _unusual_call(self, call: Call) -> Event:
+        """A call with a subclass of what is expected, or with something else, of which its caller is told if it can be."""
         id = call.id
         if type(id) is not int:
             return Invalid("frame", None, RemoteProtocolError(f"expected a call's id to be an integer, got {_kind(id)}"))
@@ -178,12 +198,6 @@ class Connection:
             # Not to be answered: the answer would be taken for that of the first call of this id.
             return Invalid("frame", None, RemoteProtocolError("expected a call with an id of its own, got one that is in flight"))
         self._received_calls.add(id)
-        if type(call.module) in _ATOMS and type(call.function) in _ATOMS and type(call.args) in (List, list):
-            return call
-        return self._unusual_call(call)
-
-    def _unusual_call(self, call: Call) -> Event:
-        """A call with a subclass of what is expected, or with something else, which its caller is told."""
         for what, value in (("module", call.module), ("function", call.function)):
             if not isinstance(value, (Atom, ByteAtom)):
                 return Invalid("call", call.id, RemoteProtocolError(f"expected a call's {what} to be an atom, got {_kind(value)}"))
@@ -239,31 +253,31 @@ class Connection:
         answer still waits for an answer.
         """
         kind = type(event)
-        if kind not in _SENDABLE[self.state] or kind not in self._sent_tags:
+        row = self._sendable.get(kind)
+        if row is None:
             raise LocalProtocolError(self._refusal(f"send {kind.__name__}"))
+        tag, arity = row
         answers = kind is Result or kind is Failure
-        if answers and event.id not in self._received_calls:  # type: ignore[attr-defined]
-            raise LocalProtocolError("expected an answer to a call in flight, got one with an unknown id")
-        if kind is Call and event.id in self._sent_calls:  # type: ignore[attr-defined]
+        if answers:
+            if event.id not in self._received_calls:  # type: ignore[attr-defined]
+                raise LocalProtocolError("expected an answer to a call in flight, got one with an unknown id")
+        elif kind is Call and event.id in self._sent_calls:  # type: ignore[attr-defined]
             raise LocalProtocolError("expected a call with an id of its own, got one that is in flight")
-        tag, arity = self._sent_tags[kind]
-        parts = self._encoded((tag, *event.fields()[: arity - 1]))
-        if kind is Call:
-            self._sent_calls.add(event.id)  # type: ignore[attr-defined]
-        elif answers:
-            self._received_calls.discard(event.id)  # type: ignore[attr-defined]
-        return parts
-
-    def _encoded(self, term: tuple[Any, ...]) -> list[bytes | memoryview]:
         try:
-            parts = self._codec.encode_iovec(term)
+            parts = self._codec.encode_iovec((tag, *event.fields()[: arity - 1]))
         except CodecError as error:
             error.path = _within_field(error.path)
             raise
         if len(parts) == 1 and len(parts[0]) < BUFFER_SIZE:
-            # One piece and one system call; larger ones are not worth the copy.
-            return [frame_header(len(parts[0]), self._packet) + parts[0]]
-        return [frame_header(sum(map(len, parts)), self._packet), *parts]
+            # One piece and one system call; a larger one is not worth the copy.
+            parts[0] = frame_header(len(parts[0]), self._packet) + parts[0]
+        else:
+            parts.insert(0, frame_header(sum(map(len, parts)), self._packet))
+        if answers:
+            self._received_calls.discard(event.id)  # type: ignore[attr-defined]
+        elif kind is Call:
+            self._sent_calls.add(event.id)  # type: ignore[attr-defined]
+        return parts
 
     def new_id(self) -> int:
         """An identifier for a call of ours that no call in flight has."""
@@ -288,7 +302,12 @@ class Connection:
         state = STEPS.get((self.state, step))
         if state is None:
             raise LocalProtocolError(self._refusal(step))
+        self._enter(state)
+
+    def _enter(self, state: str) -> None:
         self.state = state
+        self._receivable = _receivable(state, self._peer)
+        self._sendable = _sendable(state, self.role)
 
     def _refusal(self, step: str, detail: str = "") -> str:
         got = f"{step!r} with {detail}" if detail else repr(step)

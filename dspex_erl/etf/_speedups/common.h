@@ -117,12 +117,31 @@ typedef struct {
     Py_ssize_t tuple_items;
 } Fast;
 
+/* Functions in Python that both coders call. */
+typedef enum {
+    HELP_AT,
+    HELP_LEAF,
+    HELP_INFLATE,
+    HELP_OPAQUE,
+    HELP_STRUCT,
+    HELP_CLASHING,
+    HELP_CHECK_HASHES,
+    HELP_KEY_FAULT,
+    HELP_RAW,
+    HELP_LOWER,
+    HELPERS,
+} Helper;
+
+/* Names of attributes, made once: each other object of the same text would take a place of its own in the interpreter's cache. */
+typedef enum { NAME_TAIL, NAME_VALUE, NAME_BIT_LENGTH, NAME_TO_BYTES, NAME_TOREADONLY, NAME_CAST, NAMES } Name;
+
 typedef struct {
     PyTypeObject *atom, *byte_atom, *wide_atom, *list, *map, *improper_list, *exact_key;
     PyObject *codec_error, *decode_error, *truncated_error, *decode_limit_error;
     PyObject *encode_error, *encode_limit_error;
     PyObject *format_path;
-    PyObject *rare, *lower;        /* helpers in Python, imported at their first use */
+    PyObject *helper[HELPERS];     /* imported at their first use */
+    PyObject *name[NAMES];
     PyObject *int_from_bytes;
     PyObject *no_arguments;        /* () */
     PyObject *empty_list, *empty_map;  /* List() and Map(), which cannot change and so can be shared */
@@ -134,9 +153,10 @@ typedef struct {
 
 /* module.c */
 extern INTERNAL struct PyModuleDef speedups_module;
-INTERNAL PyObject *state_helper(State *state, const char *name);
+INTERNAL PyObject *state_helper(State *state, Helper which);
 INTERNAL bool option_size(PyObject *options, const char *name, Py_ssize_t *value);
 INTERNAL bool option_strings(PyObject *options, bool *as_bytes);
+INTERNAL bool option_set(PyObject *options, const char *name, bool *set);
 
 /* decoder.c, encoder.c */
 extern INTERNAL PyType_Spec decoder_spec;

@@ -53,8 +53,12 @@ COLD static PyObject *whole_view(Reader *r)
 {
     if (r->view == NULL) {
         PyObject *given = PyMemoryView_FromObject(r->source);
-        PyObject *fixed = given == NULL ? NULL : PyObject_CallMethod(given, "toreadonly", NULL);
-        r->view = fixed == NULL ? NULL : PyObject_CallMethod(fixed, "cast", "s", "B");
+        PyObject *fixed = given == NULL ? NULL : PyObject_CallMethodObjArgs(given, r->state->name[NAME_TOREADONLY], NULL);
+        PyObject *format = PyUnicode_FromString("B");
+        if (fixed != NULL && format != NULL) {
+            r->view = PyObject_CallMethodObjArgs(fixed, r->state->name[NAME_CAST], format, NULL);
+        }
+        Py_XDECREF(format);
         Py_XDECREF(given);
         Py_XDECREF(fixed);
     }
@@ -74,7 +78,7 @@ COLD static PyObject *leaf_new(Reader *r, const uint8_t *at, const uint8_t **nex
 {
     quiet_end(r);
     PyObject *data = PyBytes_CheckExact(r->source) ? r->source : whole_view(r);
-    PyObject *helper = data == NULL ? NULL : state_helper(r->state, "leaf");
+    PyObject *helper = data == NULL ? NULL : state_helper(r->state, HELP_LEAF);
     if (helper == NULL) {
         return NULL;
     }
@@ -206,12 +210,10 @@ static PyObject *improper_new(State *state, PyObject **items, Py_ssize_t count)
     PyObject *list = list_new(state, items, count - 1, false);
     PyObject *improper = list == NULL ? NULL : state->list_new(state->improper_list, state->no_arguments, NULL);
     if (improper != NULL) {
-        PyObject *name = PyUnicode_InternFromString("tail");
         /* The class refuses assignments, object does not. */
-        if (PyList_SetSlice(improper, 0, 0, list) < 0 || name == NULL || PyObject_GenericSetAttr(improper, name, tail) < 0) {
+        if (PyList_SetSlice(improper, 0, 0, list) < 0 || PyObject_GenericSetAttr(improper, state->name[NAME_TAIL], tail) < 0) {
             Py_CLEAR(improper);
         }
-        Py_XDECREF(name);
     }
     Py_XDECREF(list);
     Py_DECREF(tail);
@@ -298,7 +300,7 @@ static bool hashes_ok(Reader *r, PyObject **items, Py_ssize_t count, Py_ssize_t 
     }
     quiet_end(r);
     PyObject *keys = every_second(items, count);
-    PyObject *helper = keys == NULL ? NULL : state_helper(state, "check_hashes");
+    PyObject *helper = keys == NULL ? NULL : state_helper(state, HELP_CHECK_HASHES);
     PyObject *checked = helper == NULL ? NULL : PyObject_CallFunction(helper, "OnO", keys, offset, r->decoder->options);
     if (checked == NULL) {
         read_fail_key(r, offset, top);
@@ -314,7 +316,7 @@ COLD static PyObject *map_clashing(Reader *r, PyObject **items, Py_ssize_t count
 {
     quiet_end(r);
     PyObject *keys = every_second(items, count), *values = every_second(items + 1, count);
-    PyObject *helper = keys == NULL || values == NULL ? NULL : state_helper(r->state, "clashing");
+    PyObject *helper = keys == NULL || values == NULL ? NULL : state_helper(r->state, HELP_CLASHING);
     PyObject *map = helper == NULL ? NULL : PyObject_CallFunction(helper, "OOnO", keys, values, offset, r->decoder->options);
     Py_XDECREF(keys);
     Py_XDECREF(values);
@@ -323,10 +325,10 @@ COLD static PyObject *map_clashing(Reader *r, PyObject **items, Py_ssize_t count
 }
 
 /* Calls `helper` on a finished container, which may become something else. Takes over `term`. */
-COLD static PyObject *replaced(Reader *r, const char *name, PyObject *term, Py_ssize_t offset, Py_ssize_t top)
+COLD static PyObject *replaced(Reader *r, Helper which, PyObject *term, Py_ssize_t offset, Py_ssize_t top)
 {
     quiet_end(r);
-    PyObject *helper = state_helper(r->state, name);
+    PyObject *helper = state_helper(r->state, which);
     PyObject *result = helper == NULL ? NULL : PyObject_CallFunction(helper, "OnO", term, offset, r->decoder->options);
     Py_XDECREF(helper);
     Py_DECREF(term);
@@ -365,7 +367,7 @@ static PyObject *map_new(Reader *r, const Frame *frame)
         map = map_clashing(r, items, count, frame->offset, frame->base);
     }
     if (UNLIKELY(r->decoder->has_structs) && map != NULL) {
-        return replaced(r, "struct", map, frame->offset, frame->base);
+        return replaced(r, HELP_STRUCT, map, frame->offset, frame->base);
     }
     quiet_begin(r);
     return map;
@@ -752,7 +754,7 @@ static PyObject *close_container(Reader *r)
         r->top = frame.base;
         value = tuple_new(state, items, count);
         if (UNLIKELY(r->saw_marker) && count == 3 && value != NULL) {
-            return replaced(r, "opaque", value, frame.offset, frame.base);
+            return replaced(r, HELP_OPAQUE, value, frame.offset, frame.base);
         }
         return value;
     case IN_TAIL:
@@ -822,7 +824,7 @@ static void reader_end(Reader *r)
 COLD static PyObject *read_compressed(Reader *r, const uint8_t **position)
 {
     PyObject *data = PyBytes_CheckExact(r->source) ? r->source : whole_view(r);
-    PyObject *helper = data == NULL ? NULL : state_helper(r->state, "inflate");
+    PyObject *helper = data == NULL ? NULL : state_helper(r->state, HELP_INFLATE);
     if (helper == NULL) {
         return NULL;
     }
@@ -968,11 +970,8 @@ static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     }
     self->state = PyType_GetModuleState(type);
     self->options = Py_NewRef(options);
-    PyObject *structs = PyObject_GetAttrString(options, "structs");
-    int has_structs = structs == NULL ? -1 : PyObject_IsTrue(structs);
-    Py_XDECREF(structs);
-    self->has_structs = has_structs == 1;
-    if (has_structs < 0 || !option_strings(options, &self->as_bytes) || !option_size(options, "max_bytes", &self->max_bytes)
+    if (!option_set(options, "structs", &self->has_structs) || !option_strings(options, &self->as_bytes)
+        || !option_size(options, "max_bytes", &self->max_bytes)
         || !option_size(options, "max_depth", &self->max_depth) || !option_size(options, "max_elements", &self->max_elements)
         || !option_size(options, "max_atoms", &self->max_atoms) || !option_size(options, "max_digits", &self->max_digits)
         || !option_size(options, "view_threshold", &self->view_threshold)) {

@@ -84,11 +84,22 @@ static Outcome fail_digits(Writer *w)
     return write_fail_limit(w, "max_digits", w->encoder->max_digits, "an integer of more bytes", true);
 }
 
+static PyObject *little_endian(State *state, PyObject *number, Py_ssize_t size)
+{
+    PyObject *length = PyLong_FromSsize_t(size), *order = PyUnicode_FromString("little"), *digits = NULL;
+    if (length != NULL && order != NULL) {
+        digits = PyObject_CallMethodObjArgs(number, state->name[NAME_TO_BYTES], length, order, NULL);
+    }
+    Py_XDECREF(length);
+    Py_XDECREF(order);
+    return digits;
+}
+
 /* An int of more than 64 bits. */
 COLD static Outcome write_huge(Writer *w, PyObject *number, bool negative)
 {
     PyObject *magnitude = negative ? PyNumber_Negative(number) : Py_NewRef(number);
-    PyObject *length = magnitude == NULL ? NULL : PyObject_CallMethod(magnitude, "bit_length", NULL);
+    PyObject *length = magnitude == NULL ? NULL : PyObject_CallMethodObjArgs(magnitude, w->state->name[NAME_BIT_LENGTH], NULL);
     Py_ssize_t bits = length == NULL ? -1 : PyLong_AsSsize_t(length);
     Py_XDECREF(length);
     Outcome outcome = FAILED;
@@ -99,7 +110,7 @@ COLD static Outcome write_huge(Writer *w, PyObject *number, bool negative)
             outcome = fail_digits(w);
         }
         else if (ensure(w, size + 6)) {
-            PyObject *digits = PyObject_CallMethod(magnitude, "to_bytes", "ns", size, "little");
+            PyObject *digits = little_endian(w->state, magnitude, size);
             if (digits != NULL) {
                 w->to[0] = large ? LARGE_BIG : SMALL_BIG;
                 if (large) {
@@ -655,7 +666,7 @@ static Outcome write_known(Writer *w, PyObject *value)
 /* An improper list; without items it is its tail, which replaces `*value` and is UNKNOWN so far. */
 static Outcome write_improper(Writer *w, PyObject **value)
 {
-    PyObject *tail = PyObject_GetAttrString(*value, "tail");
+    PyObject *tail = PyObject_GetAttr(*value, w->state->name[NAME_TAIL]);
     if (tail == NULL) {
         return write_fail(w, "an improper list with a tail", "one without");
     }
@@ -692,7 +703,7 @@ static Outcome write_view(Writer *w, PyObject *view)
 /* Foreign terms: _rare.raw() gives them as they are to be sent. UNKNOWN if `value` is none. */
 static Outcome write_raw(Writer *w, PyObject *value)
 {
-    PyObject *helper = state_helper(w->state, "raw");
+    PyObject *helper = state_helper(w->state, HELP_RAW);
     PyObject *bytes = helper == NULL ? NULL : PyObject_CallFunctionObjArgs(helper, value, w->encoder->options, NULL);
     Py_XDECREF(helper);
     if (bytes == NULL) {
@@ -708,7 +719,7 @@ static Outcome write_raw(Writer *w, PyObject *value)
 
 static PyObject *lowered(Writer *w, PyObject *value)
 {
-    PyObject *helper = state_helper(w->state, "lower");
+    PyObject *helper = state_helper(w->state, HELP_LOWER);
     PyObject *plain = helper == NULL ? NULL : PyObject_CallFunctionObjArgs(helper, value, w->encoder->options, NULL);
     Py_XDECREF(helper);
     if (plain == NULL) {
@@ -740,7 +751,7 @@ COLD static Outcome write_foreign(Writer *w, PyObject *value)
             }
         }
         if (outcome == UNKNOWN && Py_TYPE(value) == state->exact_key && exact_keys++ < MAX_EXACT_KEYS) {
-            PyObject *inner = PyObject_GetAttrString(value, "value");
+            PyObject *inner = PyObject_GetAttr(value, state->name[NAME_VALUE]);
             if (inner != NULL) {
                 Py_DECREF(value);
                 value = inner;

@@ -13,30 +13,60 @@
 
 #define MODULE "dspex_erl.etf._speedups"
 
-/* The attribute `name` of one of the two helper modules, new reference; "lower" is _lower's, the others are _rare's. */
-PyObject *state_helper(State *state, const char *name)
+static const char *const helper_names[HELPERS] = {
+    [HELP_AT] = "at",
+    [HELP_LEAF] = "leaf",
+    [HELP_INFLATE] = "inflate",
+    [HELP_OPAQUE] = "opaque",
+    [HELP_STRUCT] = "struct",
+    [HELP_CLASHING] = "clashing",
+    [HELP_CHECK_HASHES] = "check_hashes",
+    [HELP_KEY_FAULT] = "key_fault",
+    [HELP_RAW] = "raw",
+    [HELP_LOWER] = "lower",
+};
+
+static const char *const attribute_names[NAMES] = {
+    [NAME_TAIL] = "tail",
+    [NAME_VALUE] = "value",
+    [NAME_BIT_LENGTH] = "bit_length",
+    [NAME_TO_BYTES] = "to_bytes",
+    [NAME_TOREADONLY] = "toreadonly",
+    [NAME_CAST] = "cast",
+};
+
+static PyObject *attribute(PyObject *object, const char *name)
 {
-    bool lower = strcmp(name, "lower") == 0;
-    PyObject **module = lower ? &state->lower : &state->rare;
-    if (*module == NULL) {
-        PyObject *imported = PyImport_ImportModule(lower ? "dspex_erl.etf._lower" : "dspex_erl.etf._rare");
-        if (imported == NULL) {
-            return NULL;
-        }
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value = interned == NULL ? NULL : PyObject_GetAttr(object, interned);
+    Py_XDECREF(interned);
+    return value;
+}
+
+/* New reference. Runs Python code. */
+PyObject *state_helper(State *state, Helper which)
+{
+    if (state->helper[which] == NULL) {
+        PyObject *module = PyImport_ImportModule(which == HELP_LOWER ? "dspex_erl.etf._lower" : "dspex_erl.etf._rare");
+        PyObject *found = module == NULL ? NULL : attribute(module, helper_names[which]);
+        Py_XDECREF(module);
         /* An import may run other threads, which may have been here meanwhile. */
-        if (*module == NULL) {
-            *module = imported;
+        if (found == NULL || state->helper[which] != NULL) {
+            Py_XDECREF(found);
         }
         else {
-            Py_DECREF(imported);
+            state->helper[which] = found;
+        }
+        if (found == NULL) {
+            return NULL;
         }
     }
-    return PyObject_GetAttrString(*module, name);
+    return Py_NewRef(state->helper[which]);
 }
 
 bool option_size(PyObject *options, const char *name, Py_ssize_t *value)
 {
-    PyObject *number = PyObject_GetAttrString(options, name);
+    PyObject *number = attribute(options, name);
     if (number == NULL) {
         return false;
     }
@@ -47,7 +77,7 @@ bool option_size(PyObject *options, const char *name, Py_ssize_t *value)
 
 bool option_strings(PyObject *options, bool *as_bytes)
 {
-    PyObject *strings = PyObject_GetAttrString(options, "strings");
+    PyObject *strings = attribute(options, "strings");
     if (strings == NULL) {
         return false;
     }
@@ -56,11 +86,21 @@ bool option_strings(PyObject *options, bool *as_bytes)
     return true;
 }
 
+/* Whether the option is more than an empty mapping. */
+bool option_set(PyObject *options, const char *name, bool *set)
+{
+    PyObject *value = attribute(options, name);
+    int truth = value == NULL ? -1 : PyObject_IsTrue(value);
+    Py_XDECREF(value);
+    *set = truth == 1;
+    return truth >= 0;
+}
+
 /* ---- import ---- */
 
 static int take(PyObject *module, const char *name, PyObject **slot)
 {
-    *slot = PyObject_GetAttrString(module, name);
+    *slot = attribute(module, name);
     return *slot == NULL ? -1 : 0;
 }
 
@@ -126,6 +166,11 @@ static int make_constants(State *state)
             return -1;
         }
     }
+    for (int i = 0; i < NAMES; i++) {
+        if ((state->name[i] = PyUnicode_InternFromString(attribute_names[i])) == NULL) {
+            return -1;
+        }
+    }
     /* The builtins' own constructors: List.__new__ and the others are Python code that would copy what is given to it. */
     state->list_new = (newfunc)PyType_GetSlot(&PyList_Type, Py_tp_new);
     state->dict_new = (newfunc)PyType_GetSlot(&PyDict_Type, Py_tp_new);
@@ -174,8 +219,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->encode_error);
     Py_VISIT(state->encode_limit_error);
     Py_VISIT(state->format_path);
-    Py_VISIT(state->rare);
-    Py_VISIT(state->lower);
+    for (int i = 0; i < HELPERS; i++) {
+        Py_VISIT(state->helper[i]);
+    }
     Py_VISIT(state->int_from_bytes);
     Py_VISIT(state->empty_list);
     Py_VISIT(state->empty_map);
@@ -203,8 +249,12 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->encode_error);
     Py_CLEAR(state->encode_limit_error);
     Py_CLEAR(state->format_path);
-    Py_CLEAR(state->rare);
-    Py_CLEAR(state->lower);
+    for (int i = 0; i < HELPERS; i++) {
+        Py_CLEAR(state->helper[i]);
+    }
+    for (int i = 0; i < NAMES; i++) {
+        Py_CLEAR(state->name[i]);
+    }
     Py_CLEAR(state->int_from_bytes);
     Py_CLEAR(state->no_arguments);
     Py_CLEAR(state->decoder_type);

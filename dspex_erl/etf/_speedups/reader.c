@@ -94,7 +94,7 @@ PyObject *read_fail_from_helper(Reader *r, Py_ssize_t top)
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
     PyObject *path = path_text(r, r->depth, top);
-    PyObject *at = path == NULL ? NULL : state_helper(r->state, "at");
+    PyObject *at = path == NULL ? NULL : state_helper(r->state, HELP_AT);
     if (at != NULL) {
         PyObject *placed = r->within < 0 ? PyObject_CallFunctionObjArgs(at, error, path, NULL)
                                          : PyObject_CallFunction(at, "OOn", error, path, r->within);
@@ -122,7 +122,7 @@ PyObject *read_fail_key(Reader *r, Py_ssize_t offset, Py_ssize_t top)
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
-    PyObject *helper = state_helper(r->state, "key_fault");
+    PyObject *helper = state_helper(r->state, HELP_KEY_FAULT);
     PyObject *fault = helper == NULL ? NULL : PyObject_CallFunction(helper, "On", error, offset);
     if (fault != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(fault), fault);

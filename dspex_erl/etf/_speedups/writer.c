@@ -76,7 +76,7 @@ Outcome write_fail_from_helper(Writer *w)
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
     PyObject *path = path_text(w);
-    PyObject *at = path == NULL ? NULL : state_helper(w->state, "at");
+    PyObject *at = path == NULL ? NULL : state_helper(w->state, HELP_AT);
     PyObject *placed = at == NULL ? NULL : PyObject_CallFunctionObjArgs(at, error, path, NULL);
     if (placed != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(placed), placed);

@@ -135,13 +135,16 @@ nested(Arguments, Levels) ->
 again(P, Levels) ->
     erlport_peer:call(P, port_mod, nest, [?MODULE, again, [P], Levels]).
 
-an_error_passes_every_level_test() ->
-    ?WITH(P, [],
-        ?assertMatch({python, 'builtins.ValueError', "down here", _},
-            port_case:error_of(fun() -> erlport_peer:call(P, port_mod, nest, [?MODULE, fail, [P], 10]) end))).
+an_error_passes_erlang_as_it_is_test() ->
+    ?WITH(P, [], begin
+        %% Python catches what Erlang passed on, which is what Python raised.
+        ?assertMatch({python, 'builtins.ValueError', "down here"},
+            erlport_peer:call(P, port_mod, call_erlang_and_catch, [?MODULE, fail, [P, 3]])),
+        ?assertMatch({python, 'erlport.erlang.CallError', _, _},
+            port_case:error_of(fun() -> erlport_peer:call(P, port_mod, call_erlang, [?MODULE, fail, [P, 3]]) end))
+    end).
 
-fail(P, 0) -> erlport_peer:call(P, port_mod, fail_at_depth, [3]);
-fail(P, Levels) -> erlport_peer:call(P, port_mod, nest, [?MODULE, fail, [P], Levels]).
+fail(P, Levels) -> erlport_peer:call(P, port_mod, fail_at_depth, [Levels]).
 
 %% -- errors -----------------------------------------------------------------------------------------------------------------------
 

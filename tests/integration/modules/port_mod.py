@@ -323,6 +323,38 @@ def me():
     return erlang.self()
 
 
+def start_background_prints(count):
+    """Threads that print while other calls run."""
+    threads = [threading.Thread(target=print, args=(f"thread {number}",)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return True
+
+
+def unpickled(path):
+    """For a pickle to call, were it ever loaded."""
+    with open(path, "w") as file:
+        file.write("unpickled")
+
+
+def end_later():
+    """Begins, and ends by itself once the wire is gone."""
+    erlang.cast(Atom(b"test"), Atom(b"busy"))
+    try:
+        erlang.call(Atom(b"test"), Atom(b"never"), [])
+    except BaseException as error:
+        sys.stderr.write(f"ended by {type(error).__name__}\n")
+        raise
+
+
+def print_for_ever():
+    erlang.cast(Atom(b"test"), Atom(b"busy"))
+    while True:
+        print("x" * 1000)
+
+
 def reference():
     return erlang.make_ref()
 
@@ -375,8 +407,11 @@ def forward_messages(destination):
     return True
 
 
-def answer_messages_by_call():
-    erlang.set_message_handler(lambda message: keep(erlang.call(Atom(b"erlang"), Atom(b"abs"), [message])))
+def answer_messages_by_call(destination):
+    def handler(message):
+        erlang.cast(destination, (Atom(b"called"), erlang.call(Atom(b"erlang"), Atom(b"abs"), [message])))
+
+    erlang.set_message_handler(handler)
     return True
 
 
@@ -438,6 +473,7 @@ def fail_to_encode():
         raise Custom("the encoder failed")
 
     erlang.set_encoder(encoder)
+    return True
 
 
 def fail_to_decode():
@@ -462,9 +498,12 @@ def spin(*_):
         pass
 
 
-def spin_after_telling():
-    erlang.cast(Atom(b"test"), Atom(b"busy"))
-    spin()
+def take_about(seconds):
+    """Computes for a while; the worker's housekeeping wakes once in such a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return True
 
 
 def busy(how):

@@ -298,6 +298,7 @@ class TestFaults:
             (V + mapping(listing(mapping(b"a\x01", b"\xff")), b"j"), 18, "$[0][0][1]"),
             (V + b"F" + struct.pack(">d", math.inf), 1, "$"),
             (V + listing(*[b"F" + struct.pack(">d", 1.0)] * 9, b"F" + struct.pack(">d", math.nan)), 87, "$[9]"),
+            (V + listing(*[b"F" + struct.pack(">d", 1.0)] * 19, b"F" + struct.pack(">d", math.nan), b"j"), 177, "$[19]"),
             (V + b"c" + b"1e5".ljust(31, b"\0"), 1, "$"),
             (V + b"c" + b" 1.0".ljust(31, b"\0"), 1, "$"),
             (V + b"c" + b"1_0.0".ljust(31, b"\0"), 1, "$"),
@@ -819,6 +820,11 @@ class Clumsy:
         raise IndexError("clumsy")
 
 
+class Greedy:
+    def __hash__(self) -> int:
+        raise MemoryError
+
+
 class TestStructs:
     DATE = mapping(atom("__struct__"), atom("Elixir.Date"), atom("day"), b"a\x05")
 
@@ -875,6 +881,10 @@ class TestStructs:
         for kind in (Unhashable, Clumsy):
             with raising(DecodeError, offset=3, path="$[0]"):
                 coder.decode(data, strings=strings, structs={"Elixir.Date": lambda fields, kind=kind: kind()})
+
+    def test_a_key_for_which_there_is_no_memory(self, coder: Coder) -> None:
+        with pytest.raises(MemoryError):
+            coder.decode(V + mapping(self.DATE, b"a\x01"), structs={"Elixir.Date": lambda fields: Greedy()})
 
     def test_clumsy_keys_of_a_large_map(self, coder: Coder) -> None:
         data = V + b"h\x01t" + u32(1001) + self.DATE + b"j" + b"".join(b"b" + u32(index) + b"j" for index in range(1000))
