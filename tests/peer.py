@@ -65,6 +65,11 @@ class RemoteError(Exception):
         super().__init__(error)
         self.error = error
 
+    def __str__(self) -> str:
+        if isinstance(self.error, tuple) and len(self.error) == 4:
+            return f"{self.type}: {self.message[:1000]}\n{''.join(self.trace)}"
+        return repr(self.error)
+
     @property
     def type(self) -> str:
         """The name of the exception's class, with its module."""
@@ -160,7 +165,9 @@ class Peer:
         self.erlang = erlang
         self.clean = clean
         self.printed = ""
-        self.connection = Connection(ERLANG, Codec(**{"strings": "bytes", **(codec or {})}), packet=packet, buffer_size=buffer_size)
+        self.connection = Connection(
+            ERLANG, Codec(**{"compressed": compressed, **(codec or {})}), packet=packet, buffer_size=buffer_size
+        )
         self.packet = packet
         self._inbox: deque[Event] = deque()
         self._frames: deque[bytes] = deque()

@@ -47,16 +47,20 @@ def frame_of(term: Any, packet: int = 4) -> bytes:
     return framed(Codec(allow_pickle=True).encode(term), packet)
 
 
-def frames(reader: FrameReader) -> list[bytes]:
-    """Every frame that is whole."""
+def frames(reader: FrameReader, at_once: bool = False) -> list[bytes]:
+    """Every frame that is whole, fetched one by one or ``at_once``."""
+    if at_once:
+        return list(map(bytes, reader.frames()))
     found = []
     while (frame := reader.next_frame()) is not NEED_DATA:
         found.append(bytes(frame))  # type: ignore[arg-type]
     return found
 
 
-def events(connection: Connection) -> list[Event]:
-    """Every event that is whole."""
+def events(connection: Connection, at_once: bool = False) -> list[Event]:
+    """Every event that is whole, fetched one by one or ``at_once``."""
+    if at_once:
+        return connection.events()
     found = []
     while (event := connection.next_event()) is not NEED_DATA:
         found.append(event)
@@ -85,9 +89,10 @@ def sample(kind: type[Event], role: str, id: int = 1) -> Event:
 class ConnectionPair:
     """Both ends of one connection. What an end sends lies on the wire until it is carried to the other, in pieces of any size."""
 
-    def __init__(self, packet: int = 4, **options: Any) -> None:
+    def __init__(self, packet: int = 4, at_once: bool = False, **options: Any) -> None:
         codec_options = options.pop("codec", {})
         self.packet = packet
+        self.at_once = at_once
         self.ends = {role: Connection(role, Codec(**codec_options), packet=packet, **options) for role in ROLES}
         self.wires = {role: bytearray() for role in ROLES}
 
@@ -115,7 +120,7 @@ class ConnectionPair:
         count = len(wire) if count is None else min(count, len(wire))
         self.ends[role].feed(bytes(wire[:count]))
         del wire[:count]
-        return events(self.ends[role])
+        return events(self.ends[role], self.at_once)
 
     def tell(self, role: str, event: Event) -> Event:
         """``role`` sends ``event``; returns the one event that its peer gets."""

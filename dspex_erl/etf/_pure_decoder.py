@@ -495,7 +495,8 @@ class Decoder:
                             if len(value) + len(value) < count:
                                 closing = True
                                 value = rare.clashing(items[::2], items[1::2], at_tag, options)
-                            if kind == _LEARN:
+                            if kind == _LEARN and type(shapes[count]) is int:
+                                # Unless a map inside this one was as long, and has been learnt first.
                                 shapes[count] = _learn(data, items[::2], extra, shapes[count])
                         if structs:
                             closing = True
@@ -652,7 +653,7 @@ def _read_numbers(data: Buffer, pos: int, count: int, items: list[Any]) -> int:
             if tag == tags.NEW_FLOAT:
                 finite = _count_finite(items, before)
                 if finite < run:
-                    del items[before + finite :]
+                    list.__delitem__(items, slice(before + finite, None))
                     return pos + width * finite
         pos += width * run
     return pos

@@ -132,14 +132,15 @@ class Encoder:
     # messages have them.
     def _run(self, term: Any) -> list[bytes | memoryview]:  # noqa: C901
         options = self._options
-        text = not self._latin
+        charlists = self._latin
+        text = not charlists
         true_false = self._true_false
         none = self._none
         atoms = self._atoms
         tables = self._tables
         max_elements = options.max_elements
         limit = options.max_depth
-        # What may still be written, at most: each element is one byte, and its text what goes beyond that. The end checks exactly.
+        # What may still be written, at most. Small things are not taken off: max_elements bounds them, and the end counts exactly.
         budget = options.max_bytes
         elements = 0
         out: list[bytes | memoryview] = [b"\x83"]
@@ -156,6 +157,12 @@ class Encoder:
                     if keys is not None:
                         key, value = item
                         head = keys[key] if type(key) is key_type else None
+                        if charlists and key_type is str and head is not None:
+                            # Such a key is a list. One too long is left to the branch that finds it so.
+                            elements += len(key)
+                            if elements > max_elements:
+                                elements -= len(key)
+                                head = None
                         if head is None:
                             # Not a simple key, or not of the type of those before: from here on they are compared.
                             done = len(source) - it.__length_hint__() - 1  # type: ignore[attr-defined]
@@ -180,7 +187,7 @@ class Encoder:
                         else:
                             encoded = _charlist(item)
                             count = len(item)
-                            budget -= len(encoded) - 1
+                            budget -= len(encoded)
                             if count and encoded[0] == 108 and len(stack) >= limit:
                                 raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
                             elements += count
@@ -196,7 +203,7 @@ class Encoder:
                             append(_pack_integer(98, item))
                         else:
                             encoded = _big(item, options.max_digits)
-                            budget -= len(encoded) - 1
+                            budget -= len(encoded)
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
                             append(encoded)
@@ -224,11 +231,8 @@ class Encoder:
                         if len(stack) >= limit:
                             raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
                         elements += 2 * count
-                        budget -= 2 * count
                         if elements > max_elements:
                             raise encode_limit("max_elements", max_elements, elements)
-                        if budget < 0:
-                            raise self._too_large(options.max_bytes - budget)
                         append(_pack_count(116, count))
                         stack.append((it, keys, key_type, source, closing))
                         closing = False
@@ -245,8 +249,16 @@ class Encoder:
                         members = item if kind is tuple else item[:]
                         count = len(members)
                         if not count:
-                            append(b"h\x00" if kind is tuple else b"j")
-                            continue
+                            if kind is not ImproperList:
+                                append(b"h\x00" if kind is tuple else b"j")
+                                continue
+                            # Its constructor does not make one, but there are ways. As for Erlang, that is the tail alone.
+                            stack.append((it, keys, key_type, source, closing))
+                            limit += 1
+                            it = iter((item.tail,))
+                            keys = source = None
+                            closing = False
+                            break
                         block = None
                         if kind is not tuple and kind is not ImproperList:
                             first = type(members[0])
@@ -257,14 +269,12 @@ class Encoder:
                         if len(stack) >= limit and not (block is not None and block[0] == 107):
                             raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
                         elements += count
-                        budget -= count
                         if elements > max_elements:
                             raise encode_limit("max_elements", max_elements, elements)
                         if block is not None:
-                            budget -= len(block) - count
-                        if budget < 0:
-                            raise self._too_large(options.max_bytes - budget)
-                        if block is not None:
+                            budget -= len(block)
+                            if budget < 0:
+                                raise self._too_large(options.max_bytes - budget)
                             append(block)
                             continue
                         stack.append((it, keys, key_type, source, closing))
@@ -284,7 +294,7 @@ class Encoder:
                     else:
                         stand_in = item.value if kind is ExactKey else rare.raw(item, options)
                         if kind is not ExactKey and stand_in is not None:
-                            budget -= len(stand_in) - 1
+                            budget -= len(stand_in)
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
                             append(stand_in)
@@ -344,7 +354,8 @@ class Encoder:
         if len(key) > _SHORT_KEY:
             return None
         if self._latin:
-            return _charlist(key)
+            charlist = _charlist(key)
+            return None if charlist[0] == tags.LIST else charlist
         try:
             raw = key.encode()
         except UnicodeEncodeError:

@@ -73,8 +73,14 @@ class Channel:
             if self._held or len(parts) > 1 or self._lost:
                 self._hold(parts)
                 self._write_held()
-            else:
-                self._write(parts[0])
+                return
+            part = parts[0]
+            try:
+                written = os.write(self.write_fd, part)
+                if written < len(part):
+                    self._write_all([memoryview(part)[written:]])
+            except OSError as error:
+                self._lose(error)
 
     def send_soon(self, event: Event) -> None:
         """Like :meth:`send`, for a caller that promises to :meth:`flush` before it waits for anything."""
@@ -113,18 +119,9 @@ class Channel:
             raise ConnectionLost("expected a peer that reads, got a closed connection")
         if size < 2 * HOLD_BYTES:
             # Copying so little costs less than telling the system of so many pieces.
-            self._write(b"".join(parts))
-            return
+            parts = [b"".join(parts)]
         try:
             self._write_all(parts)
-        except OSError as error:
-            self._lose(error)
-
-    def _write(self, part: bytes | memoryview) -> None:
-        try:
-            written = os.write(self.write_fd, part)
-            if written < len(part):
-                self._write_all([memoryview(part)[written:]])
         except OSError as error:
             self._lose(error)
 

@@ -104,6 +104,7 @@ class ConcurrentScheduler(Scheduler):
                 return
             while (call := self._next_ready()) is not None:
                 self._perform(call)
+                self._flush()
                 if self._over():
                     return
             reason = self._park()
@@ -135,6 +136,8 @@ class ConcurrentScheduler(Scheduler):
             if self._over():
                 return True
             if not self._baton.acquire(False):
+                # The thread that leads now may have looked for held answers before this one held its own.
+                self._flush()
                 return False
             self._turn += 1
 
@@ -146,6 +149,7 @@ class ConcurrentScheduler(Scheduler):
             self._drop_baton()
             self._handle_messages()
             if not self._baton.acquire(False):
+                self._flush()
                 return False
             self._turn += 1
         else:
@@ -227,6 +231,7 @@ class ConcurrentScheduler(Scheduler):
     def _perform_slow(self, call: Call, key: tuple[Any, Any]) -> None:
         started = monotonic()
         self._perform(call)
+        self._flush()
         if monotonic() - started >= TICK_SECONDS:
             self._remember_slow(key)
             return

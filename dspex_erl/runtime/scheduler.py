@@ -156,7 +156,13 @@ class Scheduler:
             value = self.calls.run(call)
             if type(value) is CoroutineType:
                 return value
-            self._answer_value(call.id, value)
+            stdout = self.stdout
+            if self.calls.encoder is not None or (stdout is not None and stdout.unsent):
+                self._answer_value(call.id, value)
+            elif self._backlog:
+                self.channel.send_soon(Result(call.id, value))
+            else:
+                self.channel.send(Result(call.id, value))
         except BaseException as error:
             self._answer_failure(call.id, error)
         return None

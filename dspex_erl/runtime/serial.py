@@ -82,7 +82,9 @@ class SerialScheduler(Scheduler):
             self._serve_on_new_stack(call)
             return
         self._depth += 1
-        self._drop_baton()
+        self._baton.release()
+        if self._parked_monitor:
+            self._unpark_monitor()
         coroutine = self._answer(call)
         if coroutine is not None:
             self._answer_coroutine(call, coroutine)

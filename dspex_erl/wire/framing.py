@@ -141,12 +141,13 @@ class FrameReader:
             return NEED_DATA
         chunk = self._chunk
         (length,) = self._unpack(self._buffer if chunk is None else chunk, self._start)
+        # Before all else, so that a frame's fate does not depend on how the stream was cut.
+        if length > self._max_frame:
+            raise FrameTooLong(length, self._max_frame)
         end = start + length
         if end <= self._end:
             self._start = end
             return bytes(self._view[start:end]) if chunk is None else chunk[start:end]
-        if length > self._max_frame:
-            raise FrameTooLong(length, self._max_frame)
         if length + self._packet > len(self._buffer):
             self._begin_large(start, length)
         return NEED_DATA
@@ -161,9 +162,13 @@ class FrameReader:
         if chunk is not None:
             position = self._start
             start = position + packet
+            if position == 0 and start <= end and start + unpack(chunk, 0)[0] == end and end - start <= self._max_frame:
+                # One read, one frame: what a caller that waits for each answer sends.
+                self._start = end
+                return [chunk[start:]]
             while start <= end:
                 position = start + unpack(chunk, position)[0]
-                if position > end:
+                if position > end or position - start > self._max_frame:
                     break
                 found.append(chunk[start:position])
                 self._start = position

@@ -58,12 +58,12 @@ STOPPING = "stopping"
 CLOSED = "closed"
 
 #: (state, step) -> state. A step is ``send X`` or ``receive X`` for an event X, or one of ``stop`` and ``close``.
-#: Once stopping, a side begins nothing new: it answers what it was asked, and waits for what it asked itself.
+#: Once stopping, a side takes on nothing new, but finishes what runs: that may ask the peer for more, and gets its answers.
 STEPS: dict[tuple[str, str], str] = {
     **{(OPEN, f"receive {event.__name__}"): OPEN for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
     **{(OPEN, f"send {event.__name__}"): OPEN for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
     **{(STOPPING, f"receive {event.__name__}"): STOPPING for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
-    **{(STOPPING, f"send {event.__name__}"): STOPPING for event in (Result, Failure, Send, Output, HandlerFailure)},
+    **{(STOPPING, f"send {event.__name__}"): STOPPING for event in (Call, Result, Failure, Send, Output, HandlerFailure)},
     (OPEN, "stop"): STOPPING,
     (STOPPING, "stop"): STOPPING,
     (OPEN, "close"): CLOSED,
@@ -259,12 +259,15 @@ class Connection:
         tag, arity = row
         answers = kind is Result or kind is Failure
         if answers:
-            if event.id not in self._received_calls:  # type: ignore[attr-defined]
-                raise LocalProtocolError("expected an answer to a call in flight, got one with an unknown id")
-        elif kind is Call and event.id in self._sent_calls:  # type: ignore[attr-defined]
-            raise LocalProtocolError("expected a call with an id of its own, got one that is in flight")
+            fields = event.fields()
+            if type(fields[0]) is not int or fields[0] not in self._received_calls:
+                raise LocalProtocolError(self._refusal(f"send {kind.__name__}", "the id of no call in flight"))
+        else:
+            fields = event.fields()[: arity - 1]
+            if kind is Call and (type(fields[0]) is not int or fields[0] in self._sent_calls):
+                raise LocalProtocolError(self._refusal("send Call", "an id that is in flight or no integer"))
         try:
-            parts = self._codec.encode_iovec((tag, *event.fields()[: arity - 1]))
+            parts = self._codec.encode_iovec((tag, *fields))
         except CodecError as error:
             error.path = _within_field(error.path)
             raise
@@ -274,9 +277,9 @@ class Connection:
         else:
             parts.insert(0, frame_header(sum(map(len, parts)), self._packet))
         if answers:
-            self._received_calls.discard(event.id)  # type: ignore[attr-defined]
+            self._received_calls.discard(fields[0])
         elif kind is Call:
-            self._sent_calls.add(event.id)  # type: ignore[attr-defined]
+            self._sent_calls.add(fields[0])
         return parts
 
     def new_id(self) -> int:

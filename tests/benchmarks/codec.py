@@ -24,7 +24,7 @@ from tests.benchmarks.payloads import LIMITS, MAPPINGS, NAMES, Payload, Strings
 from tests.benchmarks.table import Row, Target
 
 ROUNDS = 25
-QUICK_ROUNDS = 7
+QUICK_ROUNDS = 5
 
 YARDSTICK = "msgspec msgpack"
 _PAYLOAD_TARGETS = {("dspy_examples", "decode"): 0.9, ("dspy_examples", "encode"): 1.2}

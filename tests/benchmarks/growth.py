@@ -25,10 +25,10 @@ FACTORS = (1, 10, 100)
 """Of a tenth of the payload, as a rule, so that the largest is ten times what the other rows measure."""
 
 QUICK_FACTORS = FACTORS[:2]
-ROUNDS = 5
+ROUNDS = 7
 QUICK_ROUNDS = 3
 
-LEAST_BYTES = 500_000
+LEAST_BYTES = 1_000_000
 """How much data one timing handles at least."""
 
 _M_TRIM_THRESHOLD = -1

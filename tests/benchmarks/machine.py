@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from dspex_erl.etf import IMPLEMENTATION
+
 ROOT = Path(__file__).resolve().parents[2]
 _OTP_RELEASE = "io:put_chars(erlang:system_info(otp_release)), halt()."
 
@@ -23,6 +25,7 @@ def facts() -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "coder": IMPLEMENTATION,
         "otp": _output("erl", "-noshell", "-noinput", "-eval", _OTP_RELEASE),
         "commit": _commit(),
         "packages": {name: _version(name) for name in ("dspex_erl", "msgspec", "orjson")},

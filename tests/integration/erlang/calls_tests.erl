@@ -50,6 +50,7 @@ fifty_callers_concurrently_test() -> fifty_callers("--concurrency 8").
 
 fifty_callers(Arguments) ->
     ?WITH(P, [{arguments, Arguments}], begin
+        ?assertEqual(1, erlport_peer:call(P, port_mod, echo, [1])),
         Values = port_case:parallel([fun() -> erlport_peer:call(P, port_mod, echo, [{n, N}]) end || N <- lists:seq(1, 50)]),
         ?assertEqual([{n, N} || N <- lists:seq(1, 50)], Values)
     end).
@@ -60,19 +61,21 @@ fifty_large_calls_concurrently_test() -> fifty_large_calls("--concurrency 4").
 
 fifty_large_calls(Arguments) ->
     ?WITH(P, [{arguments, Arguments}], begin
+        ?assertEqual(1, erlport_peer:call(P, port_mod, echo, [1])),
         Datas = [binary:copy(<<N>>, 256 * 1024) || N <- lists:seq(1, 50)],
         ?assertEqual(Datas, port_case:parallel([fun() -> erlport_peer:call(P, port_mod, echo, [Data]) end || Data <- Datas]))
     end).
 
-thirty_two_meet_test() ->
-    ?WITH(P, [{arguments, "--concurrency 32"}],
-        ?assertEqual(lists:duplicate(32, true),
-            port_case:parallel([fun() -> erlport_peer:call(P, port_mod, meet, [32]) end || _ <- lists:seq(1, 32)]))).
+%% None of the calls returns before all of them run.
+thirty_two_meet_test() -> thirty_two(meet).
+coroutines_meet_test() -> thirty_two(meet_async).
 
-coroutines_meet_test() ->
-    ?WITH(P, [{arguments, "--concurrency 32"}],
+thirty_two(Function) ->
+    ?WITH(P, [{arguments, "--concurrency 32"}], begin
+        ?assertEqual(1, erlport_peer:call(P, port_mod, echo, [1])),
         ?assertEqual(lists:duplicate(32, true),
-            port_case:parallel([fun() -> erlport_peer:call(P, port_mod, meet_async, [32]) end || _ <- lists:seq(1, 32)]))).
+            port_case:parallel([fun() -> erlport_peer:call(P, port_mod, Function, [32]) end || _ <- lists:seq(1, 32)]))
+    end).
 
 %% -- back into Erlang -------------------------------------------------------------------------------------------------------------
 
@@ -98,6 +101,7 @@ back_test() ->
 
 back_concurrently_test() ->
     ?WITH(P, [{arguments, "--concurrency 16"}], begin
+        ?assertEqual(1, erlport_peer:call(P, port_mod, echo, [1])),
         Values = port_case:parallel(
             [fun() -> erlport_peer:call(P, port_mod, call_erlang, [erlang, abs, [-N]]) end || N <- lists:seq(1, 200)]),
         ?assertEqual(lists:seq(1, 200), Values)

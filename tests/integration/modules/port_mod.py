@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import dspex_erl
 from erlport import Atom, erlang
 from erlport.erlterms import List, OpaqueObject
 
@@ -612,6 +613,51 @@ def noted():
 
 def thread_is_main():
     return threading.current_thread() is threading.main_thread()
+
+
+opened = threading.Event()
+
+
+def wait_for_a_message(number):
+    """Ends when a message comes."""
+    erlang.set_message_handler(lambda message: opened.set())
+    erlang.cast(Atom(b"test"), (Atom(b"waiting"), number))
+    opened.wait()
+    return number
+
+
+async def wait_for_a_message_async(number):
+    erlang.set_message_handler(lambda message: opened.set())
+    erlang.cast(Atom(b"test"), (Atom(b"waiting"), number))
+    await asyncio.to_thread(opened.wait)
+    return number
+
+
+def shut_down_and_call_erlang(number):
+    dspex_erl.shutdown()
+    return erlang.call(Atom(b"erlang"), Atom(b"abs"), [number])
+
+
+inside = 0
+inside_lock = threading.Lock()
+
+
+def count_in():
+    """How many calls are in here, this one included."""
+    global inside
+    with inside_lock:
+        inside += 1
+    time.sleep(0.002)
+    with inside_lock:
+        seen = inside
+        inside -= 1
+    return seen
+
+
+def descriptors_of_a_child():
+    program = "import os\nfor fd in os.listdir('/proc/self/fd'):\n  try: print(os.readlink('/proc/self/fd/' + fd))\n  except OSError: pass"
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, close_fds=False)
+    return run.stdout.split(b"\n")
 
 
 barriers = {}

@@ -360,7 +360,7 @@ def test_any_stream_is_events_or_too_long(role: str, junk: bytes, packet: int, c
 def test_a_good_frame_after_any_bad_one_is_read(role: str, junk: bytes) -> None:
     connection = Connection(role, Codec())
     good = sample(Call, peer_of(role), id=2**60)
-    term = (Atom("C"), *(field for field in good._fields() if field is not None))
+    term = (Atom("C"), *(field for field in good.fields() if field is not None))
     connection.feed(framed(junk) + frame_of(term))
     _, last = events(connection)
     assert isinstance(last, Call)

@@ -429,6 +429,17 @@ class TestMapsAlike:
         term = coder.decode(V + listing(*[item] * 6), strings="str")
         assert term == [{"a": ([],), "b": ([],)}] * 6
 
+    def test_maps_of_one_size_in_each_other(self, coder: Coder) -> None:
+        item = self.person("a", "b", value=b"j")
+        for _ in range(7):
+            item = mapping(atom("x"), item, atom("y"), item)
+        term = coder.decode(V + item, strings="str")
+        for _ in range(7):
+            assert list(term) == ["x", "y"]
+            assert term["x"] == term["y"]
+            term = term["y"]
+        assert term == {"a": [], "b": []}
+
     def test_faults_in_a_guessed_map(self, coder: Coder) -> None:
         good = self.person("a", "b", value=b"j")
         head = V + b"l" + u32(9) + good * 5

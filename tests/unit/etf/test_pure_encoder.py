@@ -172,6 +172,20 @@ VALUES: list[tuple[Any, bytes, Any]] = [
 ]
 
 
+def improper(items: list[Any], tail: Any) -> ImproperList:
+    """Without the checks of the constructor."""
+    value = list.__new__(ImproperList)
+    list.extend(value, items)
+    object.__setattr__(value, "tail", tail)
+    return value
+
+
+VALUES += [
+    (improper([], 5), b"a\5", SAME),
+    (improper([], ImproperList([1], 2)), b"l\0\0\0\1a\1a\2", SAME),
+]
+
+
 def expected(row: tuple[Any, bytes, Any], strings: str) -> bytes:
     return V + (row[1] if strings == "bytes" or row[2] is SAME else row[2])
 
@@ -298,6 +312,10 @@ class TestFaults:
             coder.encode([b"x" * 100, 1j], max_bytes=50)
         with raising(EncodeError, path="$[0]"):
             coder.encode([1j, b"x" * 100], max_bytes=50)
+        with raising(EncodeError, path="$[0]"):
+            coder.encode([1j] * 100, max_bytes=50)
+        with raising(EncodeError, path="$[0]"):
+            coder.encode({1j: 1, **dict.fromkeys(range(100))}, max_bytes=50)
 
 
 class TestLimits:
@@ -341,6 +359,19 @@ class TestLimits:
         with raising(EncodeLimitError, limit="max_elements", maximum=elements - 1):
             coder.encode(value, max_elements=elements - 1)
 
+    @pytest.mark.parametrize("key", ["abc", "日本語", "é" * 70])
+    def test_keys_that_are_charlists_are_counted(self, coder: Coder, key: str) -> None:
+        value = {"k": 1, key: 2}
+        need = 4 + 1 + len(key)
+        assert coder.encode(value, max_elements=need)
+        with raising(EncodeLimitError, limit="max_elements", maximum=need - 1, path="$[1]"):
+            coder.encode(value, max_elements=need - 1)
+        with raising(EncodeLimitError, limit="max_elements", maximum=4, path="$[0]"):
+            coder.encode(value, max_elements=4)
+        if key == "日本語":
+            with raising(EncodeLimitError, limit="max_depth", maximum=1, path="$[1]"):
+                coder.encode(value, max_depth=1)
+
     def test_text_is_not_counted_in_our_mapping(self, coder: Coder) -> None:
         assert coder.encode("abc", strings="str", max_elements=0)
 
@@ -381,10 +412,7 @@ class TestDepth:
             elif kind == "dict":
                 value = {1: value}
             else:
-                improper = list.__new__(ImproperList)
-                list.append(improper, value)
-                object.__setattr__(improper, "tail", 1)
-                value = improper
+                value = improper([value], 1)
             layers.append(value)
         try:
             size = {"tuple": 2, "list": 6, "dict": 7, "improper": 7}[kind] * depth + 6
@@ -392,8 +420,6 @@ class TestDepth:
         finally:
             # Outermost first, so that freeing it does not recurse.
             del value
-            if kind == "improper":
-                improper = None  # type: ignore[assignment]
             while layers:
                 layers.pop()
 

@@ -22,7 +22,7 @@ EVENTS = [event for event, _ in SAMPLES]
 
 
 def copy(event: Event) -> Event:
-    return type(event)(*event._fields())
+    return type(event)(*event.fields())
 
 
 @pytest.mark.parametrize(("event", "text"), SAMPLES, ids=[type(event).__name__ for event in EVENTS])
