@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.coders import NAMES, Coder, coder as coder_named
+from tests.coders import NAMES, Coder
+from tests.coders import coder as coder_named
 
 
 def pytest_report_header() -> str:

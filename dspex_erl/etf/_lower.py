@@ -98,7 +98,8 @@ def _replace(value: Any, options: Options) -> Any:
         return {_field(field.name, options): getattr(value, field.name) for field in real_fields(value)}
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, getattr(pydantic, "BaseModel", ())):
-        return {_field(name, options): item for name, item in value}
+        pairs: Any = value
+        return {_field(name, options): item for name, item in pairs}
     if options.allow_pickle:
         import pickle
 

@@ -24,7 +24,6 @@ from dspex_erl.wire import Call, Failure, Invalid, Message, Result
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CoroutineType
     from typing import Any
 
     from dspex_erl.runtime.calls import Calls

@@ -8,15 +8,18 @@ b'badarg'
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import DspexError
-from dspex_erl.runtime.scheduler import Scheduler
 from dspex_erl.terms import Atom, ByteAtom
 from dspex_erl.wire import Result, Send
 
-__all__ = ["CallError", "Error", "Erlang"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dspex_erl.runtime.scheduler import Scheduler
+
+__all__ = ["CallError", "Erlang", "Error"]
 
 
 class Error(DspexError):

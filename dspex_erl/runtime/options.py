@@ -77,8 +77,16 @@ def _own_options(options: Options, arguments: list[str]) -> None:
         description="Serves Python to Erlang over a port, in ErlPort's protocol, on the descriptors 0 and 1.",
     )
     add = parser.add_argument
-    add("--concurrency", type=_positive, metavar="N", default=options.concurrency, help="calls that may run at once (default 1, in order)")
-    add("--strings", choices=("bytes", "str"), default=options.strings, help="what binaries become (default bytes, as with ErlPort)")
+    add(
+        "--concurrency",
+        type=_positive,
+        metavar="N",
+        default=options.concurrency,
+        help="calls that may run at once (default 1, in order)",
+    )
+    add(
+        "--strings", choices=("bytes", "str"), default=options.strings, help="what binaries become (default bytes, as with ErlPort)"
+    )
     add("--max-frame", type=_positive, metavar="BYTES", default=options.max_frame, help="the longest message accepted")
     add("--max-depth", type=_positive, metavar="N", default=options.max_depth, help="how deep terms may nest")
     add("--max-atoms", type=_positive, metavar="N", default=options.max_atoms, help="how many new atoms one message may hold")
@@ -88,8 +96,15 @@ def _own_options(options: Options, arguments: list[str]) -> None:
     add("--nouse_stdio", "--nouse-stdio", dest="use_stdio", action="store_false", help="serve on the descriptors 3 and 4")
     add("--use_stdio", "--use-stdio", dest="use_stdio", action="store_true", default=options.use_stdio, help="serve on 0 and 1")
     add("--compressed", type=int, choices=range(10), metavar="0-9", default=options.compressed, help="compression of what is sent")
-    add("--buffer_size", "--buffer-size", type=_positive, metavar="BYTES", default=options.buffer_size, help="how much to read at once")
-    parser.parse_args(arguments, namespace=options)  # type: ignore[call-overload]
+    add(
+        "--buffer_size",
+        "--buffer-size",
+        type=_positive,
+        metavar="BYTES",
+        default=options.buffer_size,
+        help="how much to read at once",
+    )
+    parser.parse_args(arguments, namespace=options)
 
 
 def _positive(text: str) -> int:

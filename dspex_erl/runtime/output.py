@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ForwardedOutput", "ClosedInput", "redirect"]
+__all__ = ["ClosedInput", "ForwardedOutput", "redirect"]
 
 CHUNK = 32768
 """The longest text, in bytes, that one frame carries, unless the packet size allows less."""
@@ -49,7 +49,7 @@ class ForwardedOutput(io.TextIOWrapper):
     """A ``sys.stdout`` that sends each line, or what a call leaves behind at its end, as one frame."""
 
     def __init__(self, send: Callable[[Output], None], chunk: int = CHUNK) -> None:
-        buffer = io.BufferedWriter(_Frames(send, chunk), CHUNK)
+        buffer = io.BufferedWriter(_Frames(send, chunk), CHUNK)  # type: ignore[type-var]
         super().__init__(buffer, encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True)
         self.unsent = False
 
@@ -61,7 +61,7 @@ class ForwardedOutput(io.TextIOWrapper):
         return 1
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return "<stdout>"
 
 

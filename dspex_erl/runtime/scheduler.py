@@ -182,12 +182,13 @@ class Scheduler:
             self._flush_stdout()
         tag, kind, message, trace = error_term(error)
         error = None  # type: ignore[assignment]  # its traceback holds the frames that hold it
-        for term in (
+        terms: tuple[tuple[Any, ...], ...] = (
             (tag, kind, message, trace),
             (tag, kind, message[:200], []),
             (tag, kind, "", []),
             (tag, Atom("error"), "", []),
-        ):
+        )
+        for term in terms:
             try:
                 self._send_answer(Failure(id, term))
             except ConnectionLost:

@@ -46,9 +46,7 @@ def serve(options: Options) -> int:
         allow_pickle=options.allow_pickle,
         compressed=options.compressed,
     )
-    connection = Connection(
-        PYTHON, codec, packet=options.packet, max_frame=options.max_frame, buffer_size=options.buffer_size
-    )
+    connection = Connection(PYTHON, codec, packet=options.packet, max_frame=options.max_frame, buffer_size=options.buffer_size)
     scheduler = _scheduler(options, Channel(connection, read_fd, write_fd))
     scheduler.stdout = output.redirect(scheduler.channel.send, 200 if options.packet == 1 else output.CHUNK)
     _current = scheduler

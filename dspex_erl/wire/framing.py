@@ -75,7 +75,7 @@ class FrameReader:
     (b'hi', NEED_DATA)
     """
 
-    __slots__ = ("_buffer", "_chunk", "_end",  "_large", "_large_filled", "_max_frame", "_packet", "_start", "_unpack", "_view")
+    __slots__ = ("_buffer", "_chunk", "_end", "_large", "_large_filled", "_max_frame", "_packet", "_start", "_unpack", "_view")
 
     def __init__(self, packet: int = 4, max_frame: int = MAX_FRAME, buffer_size: int = BUFFER_SIZE) -> None:
         self._unpack = _header(packet).unpack_from

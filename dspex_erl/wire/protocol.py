@@ -62,7 +62,10 @@ CLOSED = "closed"
 STEPS: dict[tuple[str, str], str] = {
     **{(OPEN, f"receive {event.__name__}"): OPEN for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
     **{(OPEN, f"send {event.__name__}"): OPEN for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
-    **{(STOPPING, f"receive {event.__name__}"): STOPPING for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)},
+    **{
+        (STOPPING, f"receive {event.__name__}"): STOPPING
+        for event in (Call, Result, Failure, Message, Send, Output, HandlerFailure)
+    },
     **{(STOPPING, f"send {event.__name__}"): STOPPING for event in (Call, Result, Failure, Send, Output, HandlerFailure)},
     (OPEN, "stop"): STOPPING,
     (STOPPING, "stop"): STOPPING,
@@ -184,7 +187,7 @@ class Connection:
                 else:
                     found.append(self._unusual_call(call))
             elif shape is Result or shape is Failure:
-                found.append(self._received_answer(shape(*term[1:])))  # type: ignore[arg-type]
+                found.append(self._received_answer(shape(*term[1:])))
             else:
                 found.append(self._illegal(term) if shape is None else shape(*term[1:]))
         return found

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 
-import dspex_erl
 from erlport import Atom, erlang
 from erlport.erlterms import List, OpaqueObject
+
+import dspex_erl
 
 # -- values ----------------------------------------------------------------------------------------------------------------------
 
@@ -283,7 +284,7 @@ def call_erlang_from_threads(count):
         thread.start()
     for thread in threads:
         thread.join()
-    return found + [erlang.call(Atom(b"erlang"), Atom(b"abs"), [-count])]
+    return [*found, erlang.call(Atom(b"erlang"), Atom(b"abs"), [-count])]
 
 
 background = []

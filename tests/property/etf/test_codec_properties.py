@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dspex_erl.errors import DecodeError, EncodeError, TruncatedError
 from dspex_erl.terms._containers import identity
-from tests.coders import NAMES, Coder, coder as coder_named
+from tests.coders import NAMES, Coder
+from tests.coders import coder as coder_named
 from tests.property.etf.strategies import byte_terms, damaged, option_sets, terms
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
@@ -82,7 +84,13 @@ def outcome(call: Any, *args: Any, **options: Any) -> Any:
     try:
         result = call(*args, **options)
     except (DecodeError, EncodeError) as error:
-        return type(error), getattr(error, "offset", None), error.path, getattr(error, "limit", None), getattr(error, "maximum", None)
+        return (
+            type(error),
+            getattr(error, "offset", None),
+            error.path,
+            getattr(error, "limit", None),
+            getattr(error, "maximum", None),
+        )
     return result
 
 

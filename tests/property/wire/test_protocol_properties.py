@@ -61,9 +61,9 @@ class Conversation(RuleBasedStateMachine):
     that it has not answered. ``under_way[role]`` is what was sent to it, each with the bytes that it takes.
     """
 
-    @initialize(packet=st.sampled_from([1, 2, 4]), buffer_size=st.sampled_from([1, 64, 65536]))
-    def start(self, packet: int, buffer_size: int) -> None:
-        self.pair = ConnectionPair(packet, buffer_size=buffer_size)
+    @initialize(packet=st.sampled_from([1, 2, 4]), buffer_size=st.sampled_from([1, 64, 65536]), at_once=st.booleans())
+    def start(self, packet: int, buffer_size: int, at_once: bool) -> None:
+        self.pair = ConnectionPair(packet, at_once, buffer_size=buffer_size)
         self.asked: dict[str, set[int]] = {role: set() for role in ROLES}
         self.owed: dict[str, set[int]] = {role: set() for role in ROLES}
         self.state = dict.fromkeys(ROLES, OPEN)
@@ -295,6 +295,7 @@ NEARLY = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(ROLE, NEARLY)
 def test_what_nearly_is_a_message_becomes_an_event_and_nothing_worse(role: str, term: Any) -> None:
     pair = ConnectionPair()
@@ -318,6 +319,7 @@ def test_what_nearly_is_a_message_becomes_an_event_and_nothing_worse(role: str, 
         assert (peer_of(role), term[0].name, len(term)) in SHAPES
 
 
+@settings(deadline=None)
 @given(ROLE, st.sampled_from(["open", "stopping", "closed"]), st.data())
 def test_a_legal_frame_with_one_byte_changed_is_an_event_and_nothing_worse(role: str, state: str, data: st.DataObject) -> None:
     sender = peer_of(role)
@@ -344,18 +346,36 @@ def test_a_legal_frame_with_one_byte_changed_is_an_event_and_nothing_worse(role:
         assert_in_flight(end, {1}, {1})
 
 
-@given(ROLE, st.binary(max_size=400), st.sampled_from([1, 2, 4]), st.integers(1, 50))
-def test_any_stream_is_events_or_too_long(role: str, junk: bytes, packet: int, cut: int) -> None:
+@settings(deadline=None)
+@given(ROLE, st.binary(max_size=400), st.sampled_from([1, 2, 4]), st.integers(1, 50), st.booleans())
+def test_any_stream_is_events_or_too_long(role: str, junk: bytes, packet: int, cut: int, at_once: bool) -> None:
     connection = Connection(role, Codec(), packet=packet, max_frame=200)
     try:
         for start in range(0, len(junk), cut):
             connection.feed(junk[start : start + cut])
-            for event in events(connection):
+            for event in events(connection, at_once):
                 assert isinstance(event, Event)
     except FrameTooLong:
         assert connection.has_frame()
 
 
+@settings(deadline=None)
+@given(ROLE, st.lists(st.binary(max_size=30), max_size=20), st.integers(1, 60))
+def test_events_are_the_same_fetched_one_by_one_or_at_once(role: str, junk: list[bytes], cut: int) -> None:
+    stream = b""
+    for position, payload in enumerate(junk):
+        good = sample(Call, peer_of(role), id=position)
+        stream += framed(payload) + frame_of((Atom("C"), *(field for field in good.fields() if field is not None)))
+    ends = [Connection(role, Codec(), buffer_size=64) for _ in range(2)]
+    got: list[list[str]] = [[], []]
+    for start in range(0, len(stream), cut):
+        for at_once, end in enumerate(ends):
+            end.feed(stream[start : start + cut])
+            got[at_once] += [repr(event) for event in events(end, bool(at_once))]
+    assert got[0] == got[1]
+
+
+@settings(deadline=None)
 @given(ROLE, st.binary(max_size=100))
 def test_a_good_frame_after_any_bad_one_is_read(role: str, junk: bytes) -> None:
     connection = Connection(role, Codec())

@@ -112,13 +112,17 @@ def test_pack_refuses(value: Any) -> None:
         foreign.pack_term(value, False)
 
 
-@pytest.mark.parametrize(("name", "latin", "raw"), [("é", True, b"d\0\1\xe9"), ("é", False, b"w\2\xc3\xa9"), ("日", True, b"w\3\xe6\x97\xa5")])
+@pytest.mark.parametrize(
+    ("name", "latin", "raw"), [("é", True, b"d\0\1\xe9"), ("é", False, b"w\2\xc3\xa9"), ("日", True, b"w\3\xe6\x97\xa5")]
+)
 def test_pack_atom(name: str, latin: bool, raw: bytes) -> None:
     assert foreign.pack_atom(name, latin) == raw
     assert foreign.pack_atom("😀" * 64, latin)[:3] == b"v\1\0"
 
 
-@pytest.mark.parametrize("raw", [b"5", b"1e5", b" 1.0", b"1_0.0", b"inf", b"nan", b"0x1.0", b"1.0e999", b"1.0\0 ", b".5", b"\xd9\xa1.0", b""])
+@pytest.mark.parametrize(
+    "raw", [b"5", b"1e5", b" 1.0", b"1_0.0", b"inf", b"nan", b"0x1.0", b"1.0e999", b"1.0\0 ", b".5", b"\xd9\xa1.0", b""]
+)
 def test_no_float(raw: bytes) -> None:
     with pytest.raises(Refusal):
         foreign.read_float_text(raw.ljust(31, b"\0"))
@@ -136,7 +140,9 @@ class TestOpaque:
             assert foreign.read_opaque("erlang", raw, "bytes") == OpaqueObject(raw, ByteAtom(b"erlang"))
             assert foreign.read_opaque("ruby", raw, "str") == OpaqueObject(raw, ByteAtom(b"ruby"))
 
-    @pytest.mark.parametrize("raw", [b"", b"a\1", PID + b"j", PID[:-1], b"M\0\0\0\1\3ab", b"M\0\0\0\1\x09a", b"M", b"M\0\0\0\1\x08a", b"Xa\1"])
+    @pytest.mark.parametrize(
+        "raw", [b"", b"a\1", PID + b"j", PID[:-1], b"M\0\0\0\1\3ab", b"M\0\0\0\1\x09a", b"M", b"M\0\0\0\1\x08a", b"Xa\1"]
+    )
     def test_others(self, raw: bytes) -> None:
         assert foreign.read_opaque("erlang", raw, "str") == OpaqueObject(raw, ByteAtom(b"erlang"))
 

@@ -99,7 +99,7 @@ LOWERED: list[tuple[Any, Any]] = [
     (collections.defaultdict(int, a=1), {"a": 1}),
     (collections.Counter("aa"), {"a": 2}),
     (Numbers([1, 2]), [1, 2]),
-    (collections.namedtuple("P", "x y")(1, 2), (1, 2)),  # noqa: PYI024
+    (collections.namedtuple("P", "x y")(1, 2), (1, 2)),
     (MyAtom("a"), Atom("a")),
     (str.__new__(MyAtom, "a"), Atom("a")),
     (bytes.__new__(MyByteAtom, b"a"), ByteAtom(b"a")),

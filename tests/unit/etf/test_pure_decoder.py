@@ -271,7 +271,9 @@ class TestArguments:
 
     @pytest.mark.parametrize("threshold", [0, 1000])
     def test_a_large_mutable_buffer_is_not_kept(self, coder: Coder, threshold: int) -> None:
-        data = bytearray(V + listing(binary(b"x" * 100_000), atom("a"), b"d\0\x01b", b"s\x01c", binary(b"y"), b"a\1", mapping(b"a\1", b"j")))
+        data = bytearray(
+            V + listing(binary(b"x" * 100_000), atom("a"), b"d\0\x01b", b"s\x01c", binary(b"y"), b"a\1", mapping(b"a\1", b"j"))
+        )
         term = coder.decode(data, view_threshold=threshold)
         if not threshold:
             data[:] = b"\0" * 5
@@ -478,7 +480,10 @@ class TestKeys:
             ([b"h\x01a\x01", b"h\x01" + atom("true")], [(1,), ExactKey((True,))]),
             ([b"k\0\x01\x01", listing(b"F" + struct.pack(">d", 1.0))], [List([1]), ExactKey(List([1.0]))]),
             ([mapping(b"a\x01", b"a\x01"), mapping(b"a\x01", atom("true"))], [Map({1: 1}), ExactKey(Map({1: True}))]),
-            ([listing(b"a\x01", tail=b"a\x01"), listing(b"a\x01", tail=atom("true"))], [ImproperList([1], 1), ExactKey(ImproperList([1], True))]),
+            (
+                [listing(b"a\x01", tail=b"a\x01"), listing(b"a\x01", tail=atom("true"))],
+                [ImproperList([1], 1), ExactKey(ImproperList([1], True))],
+            ),
         ],
     )
     def test_that_only_erlang_tells_apart(self, coder: Coder, keys: list[bytes], decoded: list[Any]) -> None:
@@ -496,7 +501,9 @@ class TestKeys:
         with raising(DecodeError, offset=3, path="$[0]['a']"):
             coder.decode(data, strings="str")
 
-    @pytest.mark.parametrize("key", [b"a\x01", atom("a"), binary(b"k"), listing(b"a\x01"), b"h\x01j", b"F" + struct.pack(">d", 0.5)])
+    @pytest.mark.parametrize(
+        "key", [b"a\x01", atom("a"), binary(b"k"), listing(b"a\x01"), b"h\x01j", b"F" + struct.pack(">d", 0.5)]
+    )
     def test_twice(self, coder: Coder, strings: str, key: bytes) -> None:
         data = V + b"h\x01" + mapping(key, b"j", key, b"j")
         with pytest.raises(DecodeError) as caught:
@@ -974,7 +981,7 @@ class TestMemory:
         from dspex_erl.etf._options import Options
 
         decoder = coder.decoder_class(Options(strings=strings, max_elements=300))
-        marker = "a leak would keep this".encode() * 3
+        marker = b"a leak would keep this" * 3
         good = [V + row[0] for row in TERMS]
         bad = [data[:-1] for data in good] + [
             V + mapping(b"a\1", b"j", b"a\1", b"j"),

@@ -35,7 +35,7 @@ from tests.coders import Coder, raising
 V = b"\x83"
 N = Atom("n@h")
 NODE = b"w\x03n@h"
-POINT = namedtuple("POINT", "x y")  # noqa: PYI024
+POINT = namedtuple("POINT", "x y")
 
 
 def u32(number: int) -> bytes:
@@ -140,7 +140,11 @@ VALUES: list[tuple[Any, bytes, Any]] = [
         b"t\0\0\0\2m\0\0\0\x41" + b"k" * 65 + b"a\1m\0\0\0\3\xe6\x97\xa5a\2",
     ),
     ({List([1]): 1, Map({1: 2}): 2}, b"t\0\0\0\2k\0\1\1a\1t\0\0\0\1a\1a\2a\2", SAME),
-    ({1.5: 1, True: 2, None: 3}, b"t\0\0\0\3" + double(1.5) + b"a\1d\0\4truea\2d\0\x09undefineda\3", b"t\0\0\0\3" + double(1.5) + b"a\1w\4truea\2w\3nila\3"),
+    (
+        {1.5: 1, True: 2, None: 3},
+        b"t\0\0\0\3" + double(1.5) + b"a\1d\0\4truea\2d\0\x09undefineda\3",
+        b"t\0\0\0\3" + double(1.5) + b"a\1w\4truea\2w\3nila\3",
+    ),
     (Map({1: {2: 3}}), b"t\0\0\0\1a\1t\0\0\0\1a\2a\3", SAME),
     ({1: 1, ExactKey(1.0): 2}, b"t\0\0\0\2a\1a\1" + double(1.0) + b"a\2", SAME),
     (ExactKey(5), b"a\5", SAME),
@@ -268,7 +272,9 @@ class TestFaults:
         assert len(caught.value.got) <= 100
         assert "hunter2" not in str(caught.value)
 
-    @pytest.mark.parametrize(("value", "path"), [("\ud800", "$"), ([1, "a\udfff"], "$[1]"), ({"\ud800": 1}, "$[0]"), ({"a": "\ud800"}, "$['a']")])
+    @pytest.mark.parametrize(
+        ("value", "path"), [("\ud800", "$"), ([1, "a\udfff"], "$[1]"), ({"\ud800": 1}, "$[0]"), ({"a": "\ud800"}, "$['a']")]
+    )
     def test_surrogates(self, coder: Coder, value: Any, path: str) -> None:
         with raising(EncodeError, path=path):
             coder.encode(value, strings="str")
@@ -319,7 +325,9 @@ class TestFaults:
 
 
 class TestLimits:
-    @pytest.mark.parametrize("wrap", [lambda v: (v,), lambda v: [v], lambda v: {1: v}, lambda v: ImproperList([v], 1), lambda v: Map({1: v})])
+    @pytest.mark.parametrize(
+        "wrap", [lambda v: (v,), lambda v: [v], lambda v: {1: v}, lambda v: ImproperList([v], 1), lambda v: Map({1: v})]
+    )
     def test_max_depth(self, coder: Coder, wrap: Any) -> None:
         value = wrap(wrap(wrap(b"")))
         assert coder.encode(value, max_depth=3)
@@ -352,7 +360,17 @@ class TestLimits:
 
     @pytest.mark.parametrize(
         ("value", "elements"),
-        [((1, 2, b""), 3), ([b"", b""], 2), ([1, 2, 3], 3), ([300] * 9, 9), ([1.5] * 9, 9), ({1: 2, 3: 4}, 4), (ImproperList([b"", 1], 2), 2), (((), (1,)), 3), ("abc", 3)],
+        [
+            ((1, 2, b""), 3),
+            ([b"", b""], 2),
+            ([1, 2, 3], 3),
+            ([300] * 9, 9),
+            ([1.5] * 9, 9),
+            ({1: 2, 3: 4}, 4),
+            (ImproperList([b"", 1], 2), 2),
+            (((), (1,)), 3),
+            ("abc", 3),
+        ],
     )
     def test_max_elements(self, coder: Coder, value: Any, elements: int) -> None:
         assert coder.encode(value, max_elements=elements)
@@ -387,7 +405,13 @@ class TestLimits:
     def test_sizes_are_counted_as_they_grow(self, coder: Coder) -> None:
         """A small value that stands for many bytes is stopped early."""
         text = "x" * 100_000
-        for value in ([text] * 100_000, [text.encode()] * 100_000, [{text: 1}] * 100_000, [2**800_000] * 100_000, [memoryview(text.encode())] * 100_000):
+        for value in (
+            [text] * 100_000,
+            [text.encode()] * 100_000,
+            [{text: 1}] * 100_000,
+            [2**800_000] * 100_000,
+            [memoryview(text.encode())] * 100_000,
+        ):
             tracemalloc.start()
             try:
                 for strings in ("bytes", "str"):
@@ -453,7 +477,9 @@ class TestPieces:
         assert coder.encode_iovec(large)[-1] is large
 
     def test_types(self, coder: Coder) -> None:
-        for piece in coder.encode_iovec([bytearray(b"x" * LARGE_BINARY), b"y" * LARGE_BINARY, "z" * LARGE_BINARY, 1], strings="str"):
+        for piece in coder.encode_iovec(
+            [bytearray(b"x" * LARGE_BINARY), b"y" * LARGE_BINARY, "z" * LARGE_BINARY, 1], strings="str"
+        ):
             assert type(piece) in (bytes, memoryview)
 
 
@@ -603,7 +629,11 @@ class TestMemory:
             tracemalloc.stop()
         assert grown < 150_000  # some 5000 calls; the coders' tables of atoms and keys may still fill up
         after = [sys.getrefcount(value) for value in values] + [sys.getrefcount(token), sys.getrefcount(None)]
-        changed = [(type(value), old, new) for value, old, new in zip([*values, token], counts, after) if abs(new - old) >= (500 if value is None else 5)]
+        changed = [
+            (type(value), old, new)
+            for value, old, new in zip([*values, token], counts, after)
+            if abs(new - old) >= (500 if value is None else 5)
+        ]
         assert changed == []
 
     def test_keys_and_atoms_do_not_pile_up(self, coder: Coder, strings: str) -> None:

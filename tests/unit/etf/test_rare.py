@@ -184,7 +184,8 @@ class TestOpaque:
     MARK = Atom("$erlport.opaque")
 
     @pytest.mark.parametrize(
-        "items", [(1, 2, 3), ("$erlport.opaque", Atom("x"), b""), (Atom("x"), Atom("x"), b""), (MARK, b"x", b""), (MARK, Atom("x"), [])]
+        "items",
+        [(1, 2, 3), ("$erlport.opaque", Atom("x"), b""), (Atom("x"), Atom("x"), b""), (MARK, b"x", b""), (MARK, Atom("x"), [])],
     )
     def test_none(self, items: Any) -> None:
         assert rare.opaque(items, 0, BYTES) is items

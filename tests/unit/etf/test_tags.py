@@ -15,4 +15,6 @@ def test_identifiers_are_tags() -> None:
 
 
 def test_letters() -> None:
-    assert bytes([tags.NEW_FLOAT, tags.SMALL_INTEGER, tags.NIL, tags.LIST, tags.BINARY, tags.MAP, tags.SMALL_ATOM_UTF8]) == b"Fajlmtw"
+    assert (
+        bytes([tags.NEW_FLOAT, tags.SMALL_INTEGER, tags.NIL, tags.LIST, tags.BINARY, tags.MAP, tags.SMALL_ATOM_UTF8]) == b"Fajlmtw"
+    )

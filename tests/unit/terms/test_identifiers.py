@@ -45,7 +45,9 @@ def test_no_bit_string(data: bytes, bits: int) -> None:
         BitString(data, bits)
 
 
-@pytest.mark.parametrize(("data", "language"), [("x", ByteAtom(b"ruby")), (bytearray(b"x"), ByteAtom(b"ruby")), (b"x", b"ruby"), (b"x", Atom("ruby"))])
+@pytest.mark.parametrize(
+    ("data", "language"), [("x", ByteAtom(b"ruby")), (bytearray(b"x"), ByteAtom(b"ruby")), (b"x", b"ruby"), (b"x", Atom("ruby"))]
+)
 def test_no_opaque(data: Any, language: Any) -> None:
     with pytest.raises(TypeError):
         OpaqueObject(data, language)

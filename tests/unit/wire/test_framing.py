@@ -10,6 +10,9 @@ PACKETS = [1, 2, 4]
 LONGEST = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
 
 
+AT_ONCE = pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+
+
 def fill(reader: FrameReader, data: bytes) -> int:
     """Writes as much of ``data`` as fits into the reader's own memory, as ``readv`` would. Returns how much that was."""
     target = reader.buffer()
@@ -86,8 +89,9 @@ def test_a_whole_frame_is_given_out(packet: int, payload: bytes) -> None:
     assert reader.pending() == 0
 
 
+@AT_ONCE
 @pytest.mark.parametrize("packet", PACKETS)
-def test_a_frame_that_comes_byte_by_byte_is_given_out_with_its_last(packet: int) -> None:
+def test_a_frame_that_comes_byte_by_byte_is_given_out_with_its_last(packet: int, at_once: bool) -> None:
     reader = FrameReader(packet)
     data = framed(b"hello", packet)
     for position, byte in enumerate(data):
@@ -96,17 +100,18 @@ def test_a_frame_that_comes_byte_by_byte_is_given_out_with_its_last(packet: int)
         assert reader.pending() == position
         reader.feed(bytes([byte]))
     assert reader.has_frame()
-    assert frames(reader) == [b"hello"]
+    assert frames(reader, at_once) == [b"hello"]
 
 
+@AT_ONCE
 @pytest.mark.parametrize("packet", PACKETS)
-def test_what_follows_a_frame_stays_for_the_next(packet: int) -> None:
+def test_what_follows_a_frame_stays_for_the_next(packet: int, at_once: bool) -> None:
     reader = FrameReader(packet)
     reader.feed(framed(b"a", packet) + framed(b"", packet) + framed(b"bc", packet)[:-1])
-    assert frames(reader) == [b"a", b""]
+    assert frames(reader, at_once) == [b"a", b""]
     assert reader.pending() == packet + 1
     reader.feed(b"c")
-    assert frames(reader) == [b"bc"]
+    assert frames(reader, at_once) == [b"bc"]
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -125,8 +130,9 @@ def test_a_small_frame_does_not_change_with_the_buffer() -> None:
     assert first == b"first"
 
 
+@AT_ONCE
 @pytest.mark.parametrize("size", [1, 5, 16, 4096, BUFFER_SIZE])
-def test_the_buffer_may_be_filled_from_outside(size: int) -> None:
+def test_the_buffer_may_be_filled_from_outside(size: int, at_once: bool) -> None:
     reader = FrameReader(buffer_size=size)
     payloads = [bytes([number % 256]) * (number * 7 % 300) for number in range(100)]
     stream = b"".join(map(framed, payloads))
@@ -134,17 +140,18 @@ def test_the_buffer_may_be_filled_from_outside(size: int) -> None:
     while stream:
         assert len(reader.buffer()) > 0
         stream = stream[fill(reader, stream) :]
-        got += frames(reader)
+        got += frames(reader, at_once)
     assert got == payloads
 
 
-def test_a_buffer_that_is_full_of_whole_frames_grows() -> None:
+@AT_ONCE
+def test_a_buffer_that_is_full_of_whole_frames_grows(at_once: bool) -> None:
     reader = FrameReader(buffer_size=8)
     payloads = [bytes([number]) * 3 for number in range(50)]
     for payload in payloads:
         reader.feed(framed(payload))
     assert reader.pending() == 7 * 50
-    assert frames(reader) == payloads
+    assert frames(reader, at_once) == payloads
 
 
 def test_a_buffer_is_used_again_from_its_start() -> None:
@@ -155,34 +162,37 @@ def test_a_buffer_is_used_again_from_its_start() -> None:
     assert len(reader.buffer()) == 64
 
 
-def test_a_frame_cut_by_the_end_of_the_buffer_moves_to_its_start() -> None:
+@AT_ONCE
+def test_a_frame_cut_by_the_end_of_the_buffer_moves_to_its_start(at_once: bool) -> None:
     reader = FrameReader(buffer_size=16)
     data = framed(b"1234567") + framed(b"abcdefgh")
     used = fill(reader, data)
     assert used == 16
-    assert frames(reader) == [b"1234567"]
+    assert frames(reader, at_once) == [b"1234567"]
     fill(reader, data[used:])
-    assert frames(reader) == [b"abcdefgh"]
+    assert frames(reader, at_once) == [b"abcdefgh"]
 
 
 # -- frames larger than the buffer -----------------------------------------------------------------------------------------------
 
 
+@AT_ONCE
 @pytest.mark.parametrize("packet", [2, 4])
 @pytest.mark.parametrize("step", [1000, 65536, 10**9])
-def test_a_large_frame_comes_in_pieces(packet: int, step: int) -> None:
+def test_a_large_frame_comes_in_pieces(packet: int, step: int, at_once: bool) -> None:
     payload = bytes(range(256)) * 255
     data = framed(payload, packet) + framed(b"after", packet)
     reader = FrameReader(packet, buffer_size=512)
     got = []
     for start in range(0, len(data), step):
         reader.feed(data[start : start + step])
-        got += frames(reader)
+        got += frames(reader, at_once)
     assert got == [payload, b"after"]
     assert reader.pending() == 0
 
 
-def test_a_large_frame_is_received_into_memory_of_its_own_size() -> None:
+@AT_ONCE
+def test_a_large_frame_is_received_into_memory_of_its_own_size(at_once: bool) -> None:
     payload = bytes(1_000_000)
     reader = FrameReader(buffer_size=100)
     reader.feed(framed(payload)[:50])
@@ -196,7 +206,7 @@ def test_a_large_frame_is_received_into_memory_of_its_own_size() -> None:
     assert reader.pending() == 1_000_004
     # Whole and not fetched yet: the next bytes belong to the next frame.
     reader.feed(framed(b"next"))
-    assert frames(reader) == [payload, b"next"]
+    assert frames(reader, at_once) == [payload, b"next"]
 
 
 def test_a_large_frame_of_which_only_the_header_came() -> None:
@@ -215,10 +225,11 @@ def test_the_longest_frame_is_a_quarter_of_a_gigabyte_if_nothing_is_said() -> No
     assert_too_long(reader, MAX_FRAME + 1, 256 * 1024 * 1024)
 
 
-def test_a_frame_of_the_longest_length_passes() -> None:
+@AT_ONCE
+def test_a_frame_of_the_longest_length_passes(at_once: bool) -> None:
     reader = FrameReader(max_frame=10)
     reader.feed(framed(bytes(10)))
-    assert frames(reader) == [bytes(10)]
+    assert frames(reader, at_once) == [bytes(10)]
 
 
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_allocated() -> None:
@@ -244,6 +255,46 @@ def test_a_frame_too_long_is_refused_however_much_of_it_came(came: int) -> None:
     reader = FrameReader(max_frame=10)
     reader.feed(framed(bytes(11))[: 4 + came])
     assert_too_long(reader, 11, 10)
+
+
+def test_frames_before_one_too_long_come_first_at_once_too() -> None:
+    reader = FrameReader(max_frame=10)
+    reader.feed(framed(b"a") + framed(b"b") + framed(bytes(11)) + framed(b"c"))
+    assert reader.frames() == [b"a", b"b"]
+    for _ in range(2):
+        with pytest.raises(FrameTooLong):
+            reader.frames()
+
+
+def test_a_single_frame_too_long_is_refused_at_once() -> None:
+    reader = FrameReader(max_frame=10)
+    reader.feed(framed(bytes(11)))
+    with pytest.raises(FrameTooLong):
+        reader.frames()
+
+
+def test_frames_in_the_buffer_before_one_too_long_come_first_at_once() -> None:
+    reader = FrameReader(max_frame=10)
+    fill(reader, framed(b"a") + framed(b"b") + framed(bytes(11)))
+    assert reader.frames() == [b"a", b"b"]
+    with pytest.raises(FrameTooLong):
+        reader.frames()
+
+
+def test_what_was_fed_whole_may_be_followed_by_what_is_filled_in() -> None:
+    reader = FrameReader(buffer_size=16)
+    reader.feed(framed(b"first") + framed(b"second")[:5])
+    assert reader.next_frame() == b"first"
+    fill(reader, framed(b"second")[5:])
+    assert frames(reader) == [b"second"]
+
+
+def test_more_than_the_buffer_holds_may_be_fed_before_it_is_filled() -> None:
+    reader = FrameReader(buffer_size=16)
+    reader.feed(framed(b"x" * 10) * 20 + b"\0\0")
+    fill(reader, b"\0\5h")
+    fill(reader, b"ello")
+    assert frames(reader) == [b"x" * 10] * 20 + [b"hello"]
 
 
 def test_a_limit_below_what_fits_the_packet_holds_for_small_packets() -> None:
