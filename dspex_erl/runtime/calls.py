@@ -52,15 +52,23 @@ class Calls:
         key = (call.module, call.function)
         path = self._paths.get(key)
         if path is None:
-            path = call.module.name, call.function.name.split(".")
-            if len(self._paths) < _PATHS:
-                self._paths[key] = path
+            return self._resolve_first(call)
         name, attributes = path
         target: Any = sys.modules.get(name)
         if target is None:
-            target = __import__(name, {}, {}, [attributes[0]])
+            return self._resolve_first(call)
         for attribute in attributes:
             target = getattr(target, attribute)
+        return target  # type: ignore[no-any-return]
+
+    def _resolve_first(self, call: Call) -> Callable[..., Any]:
+        """Resolves by way of an import, which waits if another thread is in the middle of importing the module."""
+        name, attributes = call.module.name, call.function.name.split(".")
+        target: Any = __import__(name, {}, {}, [attributes[0]])
+        for attribute in attributes:
+            target = getattr(target, attribute)
+        if len(self._paths) < _PATHS:
+            self._paths[call.module, call.function] = name, attributes
         return target  # type: ignore[no-any-return]
 
 

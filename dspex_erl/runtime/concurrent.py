@@ -91,6 +91,7 @@ class ConcurrentScheduler(Scheduler):
         while self._running and not self.finished:
             # The monitor counts the grace that running calls have, and ends the process if it must.
             sleep(0.005)
+        self._flush()
         self.finished = True
         if self._failure is not None:
             raise self._failure
@@ -247,7 +248,7 @@ class ConcurrentScheduler(Scheduler):
     def _coroutine_done(self, call: Call, value: Any, error: BaseException | None) -> None:
         if error is None:
             try:
-                self._answer_value(call.id, value)
+                self._answer_value(call.id, value, self.calls.encoder)
             except BaseException as failure:
                 error = failure
         if error is not None:

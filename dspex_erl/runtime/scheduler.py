@@ -152,13 +152,15 @@ class Scheduler:
         if self.stopping:
             self._answer_failure(call.id, WorkerStopping("expected a worker that takes calls, got one that is stopping"))
             return None
+        # As with ErlPort, a call that sets an encoder is itself answered with the one before.
+        encoder = self.calls.encoder
         try:
             value = self.calls.run(call)
             if type(value) is CoroutineType:
                 return value
             stdout = self.stdout
-            if self.calls.encoder is not None or (stdout is not None and stdout.unsent):
-                self._answer_value(call.id, value)
+            if encoder is not None or (stdout is not None and stdout.unsent):
+                self._answer_value(call.id, value, encoder)
             elif self._backlog:
                 self.channel.send_soon(Result(call.id, value))
             else:
@@ -167,9 +169,9 @@ class Scheduler:
             self._answer_failure(call.id, error)
         return None
 
-    def _answer_value(self, id: int, value: Any) -> None:
-        if self.calls.encoder is not None:
-            value = self.calls.encoder(value)
+    def _answer_value(self, id: int, value: Any, encoder: Callable[[Any], Any] | None) -> None:
+        if encoder is not None:
+            value = encoder(value)
         if self.stdout is not None and self.stdout.unsent:
             self._flush_stdout()
         self._send_answer(Result(id, value))

@@ -43,6 +43,7 @@ class SerialScheduler(Scheduler):
         super().__init__(channel, calls, expire)
         self._server = 0
         self._depth = 0
+        self._wanted = False
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> None:
@@ -52,6 +53,7 @@ class SerialScheduler(Scheduler):
         try:
             self._serve(None)
         finally:
+            self._flush()
             self.finished = True
 
     def _serve(self, waiter: Waiter | None) -> None:
@@ -108,7 +110,7 @@ class SerialScheduler(Scheduler):
         value, error = outcome
         if error is None:
             try:
-                self._answer_value(call.id, value)
+                self._answer_value(call.id, value, self.calls.encoder)
                 return
             except BaseException as failure:
                 error = failure
@@ -148,15 +150,19 @@ class SerialScheduler(Scheduler):
 
     def _take_baton(self) -> None:
         if not self._baton.acquire(False):
+            # The flag outlives the byte: the monitor may have eaten it and be back before this thread waits.
+            self._wanted = True
             os.write(self._wake_write, b"\0")
             self._baton.acquire()
+            self._wanted = False
         self._turn += 1
 
     def _stalled(self) -> None:
         if not self._baton.acquire(False):
             return
         try:
-            self._read_for_server()
+            if not self._wanted:
+                self._read_for_server()
         finally:
             self._baton.release()
 

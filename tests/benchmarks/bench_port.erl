@@ -9,7 +9,7 @@
 
 -define(CALL(Id, Module, Function, Arguments), {'C', Id, Module, Function, Arguments}).
 -define(SMALL_CALL, ?CALL(1, operator, add, [2, 2])).
--define(PATIENCE, 60000).
+-define(PATIENCE, 20000).
 
 main([Tasks, Answers]) ->
     {ok, Data} = file:read_file(Tasks),
@@ -39,9 +39,15 @@ perform({start, Rounds, Contenders}) ->
 
 %% The samples of each contender. The first turn only warms up.
 take_turns(Rounds, Contenders) ->
-    [_ | Turns] = [[Sample() || {_, Sample} <- Contenders] || _ <- lists:seq(0, Rounds)],
+    [_ | Turns] = [[take(Label, Sample) || {Label, Sample} <- Contenders] || _ <- lists:seq(0, Rounds)],
     Numbered = lists:zip(lists:seq(1, length(Contenders)), Contenders),
     [{Label, [lists:nth(Number, Turn) || Turn <- Turns]} || {Number, {Label, _}} <- Numbered].
+
+%% An error says whose it is.
+take(Label, Sample) ->
+    try Sample()
+    catch error:Reason:Stack -> erlang:raise(error, {Label, Reason}, Stack)
+    end.
 
 round_trips(Port, Trips) ->
     Start = now_ns(),

@@ -245,11 +245,11 @@ TestConversation = Conversation.TestCase
 
 
 @settings(deadline=None)
-@given(st.permutations(range(1, 30)), st.permutations(range(1, 30)), st.integers(1, 100))
-def test_any_number_of_calls_is_answered_in_any_order_both_ways_at_once(
-    to_python: list[int], to_erlang: list[int], cut: int
+@given(st.permutations(range(1, 30)), st.permutations(range(1, 30)), st.integers(1, 100), st.booleans())
+def test_any_number_of_calls_is_answered_in_any_order_both_ways(
+    to_python: list[int], to_erlang: list[int], cut: int, at_once: bool
 ) -> None:
-    pair = ConnectionPair()
+    pair = ConnectionPair(at_once=at_once)
     for id in range(1, 30):
         for role in ROLES:
             pair.post(role, call(id, id, role=role))

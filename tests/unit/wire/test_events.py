@@ -43,6 +43,11 @@ def test_events_of_other_fields_or_another_class_differ() -> None:
     assert Result(1, 2) != (1, 2)
 
 
+def test_the_base_has_no_fields_of_its_own() -> None:
+    with pytest.raises(NotImplementedError):
+        Event().fields()
+
+
 def test_events_are_no_keys() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(Result(1, 2))

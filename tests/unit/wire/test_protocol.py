@@ -630,3 +630,34 @@ def test_a_frame_too_long_ends_the_stream_and_changes_nothing_else() -> None:
             pair.python.next_event()
     pair.erlang.feed(b"".join(pair.python.send(Result(1, 1))))
     assert events(pair.erlang) == [Result(1, 1)]
+
+
+def test_events_come_at_once_as_they_would_one_by_one() -> None:
+    pair = in_state(OPEN, at_once=True, max_frame=1000)
+    pair.inject(PYTHON, frame_of((Atom("M"), 1)) + framed(b"junk") + frame_of((Atom("r"), 1, 2)) + framed(bytes(1001)))
+    pair.python.feed(bytes(pair.wires[PYTHON]))
+    message, junk, result = pair.python.events()
+    assert message == Message(1)
+    assert_invalid(junk, "frame", None, DecodeError)
+    assert result == Result(1, 2)
+    for _ in range(2):
+        with unchanged(pair.python), pytest.raises(FrameTooLong, match="at most 1000 bytes"):
+            pair.python.events()
+
+
+def test_arguments_may_be_any_kind_of_proper_list() -> None:
+    class Arguments(list[Any]):
+        pass
+
+    class Hooked:
+        """A codec whose hooks make something of their own out of lists."""
+
+        def decode(self, data: bytes) -> Any:
+            return (ByteAtom("C"), 1, ByteAtom("m"), ByteAtom("f"), Arguments([5]))
+
+    connection = Connection(PYTHON, Hooked())  # type: ignore[arg-type]
+    connection.feed(framed(b"anything"))
+    got = connection.next_event()
+    assert isinstance(got, Call)
+    assert got.args == [5]
+    assert_in_flight(connection, {1}, set())
