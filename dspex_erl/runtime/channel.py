@@ -43,7 +43,8 @@ class Channel:
         self._held: list[bytes | memoryview] = []
         self._held_bytes = 0
         self._held_since = 0.0
-        self._lost = False
+        #: Whether the peer has stopped reading.
+        self.lost = False
         #: The events out of what was read.
         self.events = connection.events
 
@@ -70,7 +71,7 @@ class Channel:
         """
         parts = self._parts(event)
         with self._lock:
-            if self._held or len(parts) > 1 or self._lost:
+            if self._held or len(parts) > 1 or self.lost:
                 self._hold(parts)
                 self._write_held()
                 return
@@ -115,7 +116,7 @@ class Channel:
     def _write_held(self) -> None:
         parts, size = self._held, self._held_bytes
         self._held, self._held_bytes = [], 0
-        if self._lost:
+        if self.lost:
             raise ConnectionLost("expected a peer that reads, got a closed connection")
         if size < 2 * HOLD_BYTES:
             # Copying so little costs less than telling the system of so many pieces.
@@ -126,7 +127,7 @@ class Channel:
             self._lose(error)
 
     def _lose(self, error: OSError) -> NoReturn:
-        self._lost = True
+        self.lost = True
         raise ConnectionLost("expected a peer that reads, got a closed connection") from error
 
     def _write_all(self, parts: list[bytes | memoryview]) -> None:

@@ -178,7 +178,7 @@ class Scheduler:
 
     def _answer_failure(self, id: int, error: BaseException) -> None:
         """Every call gets an answer, so if the error's description cannot be sent, a shorter one is."""
-        if self.ended:
+        if self.ended or self.channel.lost:
             return
         if self.stdout is not None and self.stdout.unsent:
             self._flush_stdout()

@@ -41,6 +41,7 @@ def serve(options: Options) -> int:
     codec = Codec(
         strings=options.strings,
         max_bytes=options.max_frame,
+        max_inflated=options.max_frame,
         max_depth=options.max_depth,
         max_atoms=options.max_atoms,
         allow_pickle=options.allow_pickle,

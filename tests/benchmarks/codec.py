@@ -127,6 +127,7 @@ def _payload_row(timing: Timings) -> Row:
         ratio,
         Target(bound) if bound is not None else None,
         _others(timing),
+        {name: Summary.of(seconds) for name, seconds in timing.seconds.items()},
     )
 
 

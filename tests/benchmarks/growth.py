@@ -154,9 +154,13 @@ def _row(found: list[Growth], direction: str, coder: str, alone: bool) -> Row:
         control.times,
         target=None if alone else _TARGET,
         remark=f"worst: {worst.place()}; {YARDSTICK}'s: {control.place()}",
+        raw={growth.place(): growth.times for growth in _of(found, direction, coder, alone)},
     )
 
 
 def _worst(found: list[Growth], direction: str, coder: str, alone: bool) -> Growth:
-    candidates = [growth for growth in found if (growth.direction, growth.coder, growth.alone) == (direction, coder, alone)]
-    return max(candidates, key=lambda growth: growth.times.median)
+    return max(_of(found, direction, coder, alone), key=lambda growth: growth.times.median)
+
+
+def _of(found: list[Growth], direction: str, coder: str, alone: bool) -> list[Growth]:
+    return [growth for growth in found if (growth.direction, growth.coder, growth.alone) == (direction, coder, alone)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tests.benchmarks.measure import Summary
@@ -33,6 +33,8 @@ class Row:
     ratio: Summary | None = None
     target: Target | None = None
     remark: str = ""
+    raw: dict[str, Summary] = field(default_factory=dict)
+    """What else was measured for this row; for the JSON file."""
 
     def met(self) -> bool | None:
         """Whether the target is met; ``None`` without one."""
