@@ -1,8 +1,8 @@
 """ErlPort's Python modules under their own names, for user code that says ``from erlport import …``.
 
 :func:`install` puts a finder before all others, so that ErlPort's bundled package, which is first on the path that its Erlang side sets,
-does not come in: it would not know of the worker that is running. The package ``erlport`` in this folder offers what user code and
-ErlPort's own tests use.
+does not come in: it would not know of the worker that is running. The package ``erlport`` in this folder offers what user code
+imports.
 """
 
 from __future__ import annotations
