@@ -87,7 +87,7 @@ def _own_options(options: Options, arguments: list[str]) -> None:
     add(
         "--strings", choices=("bytes", "str"), default=options.strings, help="what binaries become (default bytes, as with ErlPort)"
     )
-    add("--max-frame", type=_positive, metavar="BYTES", default=options.max_frame, help="the longest message accepted")
+    add("--max-frame", type=_positive, metavar="BYTES", default=options.max_frame, help="the longest message accepted or sent")
     add("--max-depth", type=_positive, metavar="N", default=options.max_depth, help="how deep terms may nest")
     add("--max-atoms", type=_positive, metavar="N", default=options.max_atoms, help="how many new atoms one message may hold")
     add("--log-level", choices=LEVELS, default=options.log_level, help="what is written to stderr (default warning)")
