@@ -23,6 +23,7 @@ from dspex_erl.errors import DecodeError, format_path
 from dspex_erl.etf import _rare as rare
 from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import STEPS_SHOWN, Short, at, decode_error, decode_limit, truncated
+from dspex_erl.etf._numbers import FEW_NUMBERS, NUMBERS, read_numbers
 from dspex_erl.etf._options import LARGE_BINARY, Options
 from dspex_erl.terms import Atom, ByteAtom, ImproperList, List, Map
 
@@ -48,9 +49,7 @@ _U32 = _struct.Struct(">I").unpack_from
 _I32 = _struct.Struct(">i").unpack_from
 _F64 = _struct.Struct(">d").unpack_from
 _LEAVES = tags.IDENTIFIERS | {tags.BIT_BINARY, tags.FLOAT}
-_NUMBERS = frozenset({tags.SMALL_INTEGER, tags.INTEGER, tags.NEW_FLOAT})
 _SHORT = 12
-_FEW_NUMBERS = 6
 
 # Maps whose keys are guessed, by twice their number: fewer are not worth it, and Erlang sorts the keys of at most 32.
 _SMALLEST_SHAPE, _LARGEST_SHAPE, _WRONG_GUESSES = 4, 64, 4
@@ -423,8 +422,8 @@ class Decoder:
                                         continue
                         except (IndexError, _struct.error):
                             pass
-                    elif more >= _FEW_NUMBERS and data[start] in _NUMBERS and tag != 116:
-                        start = _read_numbers(data, start, more, fields)
+                    elif more >= FEW_NUMBERS and data[start] in NUMBERS and tag != 116:
+                        start = read_numbers(data, start, more, fields)
                     stack.append((it, items, append, kind, count, at_tag, owed, extra))
                     it = repeat(None, more - len(fields))
                     owed, at_tag, pos, count = rest, pos, start, need
@@ -608,65 +607,3 @@ def _path(stack: list[Frame], items: list[Any], kind: int, extra: Any, closing: 
         elif sort != _ROOT:
             steps.append((elements[-1],) if done & 1 else done >> 1)
     return format_path(steps[:STEPS_SHOWN])
-
-
-_WIDTHS = {tags.SMALL_INTEGER: 2, tags.INTEGER: 5, tags.NEW_FLOAT: 9}
-_WINDOW = 512
-# Powers of two, so that a run of any length is read with few calls and few formats.
-_RUNS: Final[dict[int, list[tuple[int, Callable[..., tuple[Any, ...]]]]]] = {
-    tag: [(1 << bit, _struct.Struct(">" + code * (1 << bit)).unpack_from) for bit in range(9, -1, -1)]
-    for tag, code in ((tags.INTEGER, "xi"), (tags.NEW_FLOAT, "xd"))
-}
-
-
-def _read_numbers(data: Buffer, pos: int, count: int, items: list[Any]) -> int:
-    """Adds the numbers at ``pos``, at most ``count``, to ``items``, and tells where they end. O(numbers).
-
-    Stops early at anything that is not a whole, finite number, and where numbers of one tag come in short runs: both are for
-    the loop that reads every term.
-    """
-    rounds = 0
-    size = len(data)
-    extend = list.extend
-    while len(items) < count and pos < size and len(items) >= 8 * rounds - 64:
-        rounds += 1
-        tag = data[pos]
-        width = _WIDTHS.get(tag, 0)
-        if not width:
-            break
-        window = min(count - len(items), _WINDOW, (size - pos) // width)
-        column = bytes(data[pos : pos + window * width : width])
-        run = window - len(column.lstrip(column[:1]))
-        if not run:
-            break
-        if tag == tags.SMALL_INTEGER:
-            extend(items, bytes(data[pos + 1 : pos + 2 * run : 2]))
-        else:
-            before = len(items)
-            at_run = pos
-            left = run
-            for length, unpack in _RUNS[tag]:
-                if left >= length:
-                    extend(items, unpack(data, at_run))
-                    at_run += width * length
-                    left -= length
-            if tag == tags.NEW_FLOAT:
-                finite = _count_finite(items, before)
-                if finite < run:
-                    list.__delitem__(items, slice(before + finite, None))
-                    return pos + width * finite
-        pos += width * run
-    return pos
-
-
-def _count_finite(items: list[Any], start: int) -> int:
-    """How many floats from ``start`` on come before the first that is not finite."""
-    numbers = items[start:]
-    total = sum(numbers)
-    if total - total == 0.0:
-        # An infinity or a NaN would have shown in the sum.
-        return len(numbers)
-    for position, number in enumerate(numbers):
-        if number - number != 0.0:
-            return position
-    return len(numbers)

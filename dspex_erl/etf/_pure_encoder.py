@@ -21,15 +21,14 @@ from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import STEPS_SHOWN, at, encode_error, encode_limit
 from dspex_erl.etf._foreign import pack_atom
 from dspex_erl.etf._lower import lower
+from dspex_erl.etf._numbers import FEW_NUMBERS, SMALL, pack_big, pack_charlist, pack_count, pack_floats, pack_integer, pack_integers
 from dspex_erl.etf._options import LARGE_BINARY, Options
 from dspex_erl.terms import Atom, ByteAtom, ExactKey, ImproperList, List, Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Final, TypeAlias
-
-    Packers: TypeAlias = list[tuple[int, Callable[..., None]]]
+    from typing import Any, Final
 
 _CACHED = 4096
 """How many atoms, and how many keys of one type, an encoder keeps from call to call before it starts anew."""
@@ -37,18 +36,8 @@ _CACHED = 4096
 _SHORT_KEY = 64
 """The longest key, in characters, that is kept."""
 
-_FEW_NUMBERS = 8
-_LONGEST_STRING = 65535
-
-# Powers of two, so that a list of any length is written with few calls and few formats. ``x`` leaves room for the tag.
-_INTEGERS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xi" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
-_FLOATS: Final[Packers] = [(1 << bit, _struct.Struct(">" + "xd" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
-
-_pack_integer = _struct.Struct(">Bi").pack
 _pack_float = _struct.Struct(">Bd").pack
-_pack_count = _struct.Struct(">BI").pack
-_SMALL: Final = tuple(bytes((tags.SMALL_INTEGER, number)) for number in range(256))
-_SHORT: Final = tuple(_pack_count(tags.BINARY, size) for size in range(256))
+_SHORT: Final = tuple(pack_count(tags.BINARY, size) for size in range(256))
 _WIDE_ATOM = type(ByteAtom("☃"))
 
 
@@ -182,10 +171,10 @@ class Encoder:
                             budget -= size
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
-                            append(_SHORT[size] if size < 256 else _pack_count(109, size))
+                            append(_SHORT[size] if size < 256 else pack_count(109, size))
                             append(raw)
                         else:
-                            encoded = _charlist(item)
+                            encoded = pack_charlist(item)
                             count = len(item)
                             budget -= len(encoded)
                             if count and encoded[0] == 108 and len(stack) >= limit:
@@ -198,11 +187,11 @@ class Encoder:
                             append(encoded)
                     elif kind is int:
                         if 0 <= item < 256:
-                            append(_SMALL[item])
+                            append(SMALL[item])
                         elif -2147483648 <= item < 2147483648:
-                            append(_pack_integer(98, item))
+                            append(pack_integer(98, item))
                         else:
-                            encoded = _big(item, options.max_digits)
+                            encoded = pack_big(item, options.max_digits)
                             budget -= len(encoded)
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
@@ -212,7 +201,7 @@ class Encoder:
                         budget -= size
                         if budget < 0:
                             raise self._too_large(options.max_bytes - budget)
-                        append(_SHORT[size] if size < 256 else _pack_count(109, size))
+                        append(_SHORT[size] if size < 256 else pack_count(109, size))
                         append(item)
                     elif kind is Atom or kind is ByteAtom or kind is _WIDE_ATOM:
                         append(atoms[item])
@@ -233,7 +222,7 @@ class Encoder:
                         elements += 2 * count
                         if elements > max_elements:
                             raise encode_limit("max_elements", max_elements, elements)
-                        append(_pack_count(116, count))
+                        append(pack_count(116, count))
                         stack.append((it, keys, key_type, source, closing))
                         closing = False
                         key_type = type(pairs[0][0])
@@ -263,9 +252,9 @@ class Encoder:
                         if kind is not tuple and kind is not ImproperList:
                             first = type(members[0])
                             if first is int:
-                                block = _integers(members)
-                            elif first is float and count >= _FEW_NUMBERS:
-                                block = _floats(members)
+                                block = pack_integers(members)
+                            elif first is float and count >= FEW_NUMBERS:
+                                block = pack_floats(members)
                         if len(stack) >= limit and not (block is not None and block[0] == 107):
                             raise encode_limit("max_depth", options.max_depth, options.max_depth + 1)
                         elements += count
@@ -281,9 +270,9 @@ class Encoder:
                         keys = None
                         closing = False
                         if kind is tuple:
-                            append(bytes((104, count)) if count < 256 else _pack_count(105, count))
+                            append(bytes((104, count)) if count < 256 else pack_count(105, count))
                         else:
-                            append(_pack_count(108, count))
+                            append(pack_count(108, count))
                             if kind is ImproperList:
                                 members.append(item.tail)
                             else:
@@ -305,7 +294,7 @@ class Encoder:
                             budget -= len(stand_in)
                             if budget < 0:
                                 raise self._too_large(options.max_bytes - budget)
-                            append(_pack_count(109, len(stand_in)))
+                            append(pack_count(109, len(stand_in)))
                             append(stand_in)
                             continue
                         # A frame of one value, which takes the place of ``item``: no step of the path, and no depth.
@@ -354,13 +343,13 @@ class Encoder:
         if len(key) > _SHORT_KEY:
             return None
         if self._latin:
-            charlist = _charlist(key)
+            charlist = pack_charlist(key)
             return None if charlist[0] == tags.LIST else charlist
         try:
             raw = key.encode()
         except UnicodeEncodeError:
             return None
-        return _pack_count(tags.BINARY, len(raw)) + raw
+        return pack_count(tags.BINARY, len(raw)) + raw
 
 
 def _step(it: Any, keys: Any, source: Any) -> object:
@@ -372,13 +361,13 @@ def _step(it: Any, keys: Any, source: Any) -> object:
 
 
 def _bytes_key(key: bytes) -> bytes | None:
-    return _pack_count(tags.BINARY, len(key)) + key if len(key) <= _SHORT_KEY else None
+    return pack_count(tags.BINARY, len(key)) + key if len(key) <= _SHORT_KEY else None
 
 
 def _integer_key(key: int) -> bytes | None:
     if 0 <= key < 256:
-        return _SMALL[key]
-    return _pack_integer(tags.INTEGER, key) if -(2**31) <= key < 2**31 else None
+        return SMALL[key]
+    return pack_integer(tags.INTEGER, key) if -(2**31) <= key < 2**31 else None
 
 
 def _checked(pairs: list[tuple[Any, Any]], state: _State, seen: set[bytes], out: list[Any]) -> Iterator[Any]:
@@ -394,100 +383,3 @@ def _checked(pairs: list[tuple[Any, Any]], state: _State, seen: set[bytes], out:
             raise encode_error("key_clash", key)
         seen.add(raw)
         yield value
-
-
-def _big(number: int, max_digits: int) -> bytes:
-    size = (number.bit_length() + 7) >> 3
-    if size > max_digits:
-        raise encode_limit("max_digits", max_digits, size)
-    sign = 1 if number < 0 else 0
-    header = bytes((tags.SMALL_BIG, size, sign)) if size < 256 else _pack_count(tags.LARGE_BIG, size) + bytes((sign,))
-    return header + abs(number).to_bytes(size, "little")
-
-
-def _charlist(text: str) -> bytes:
-    """The list of the code points of ``text``."""
-    if not text:
-        return b"j"
-    try:
-        raw = text.encode("latin-1")
-    except UnicodeEncodeError:
-        # Surrogates too are numbers here, as they are for ord().
-        return _pack_integers(list(map(ord, text))) or b""
-    if len(raw) <= _LONGEST_STRING:
-        return b"k" + len(raw).to_bytes(2, "big") + raw
-    return _pack_bytes(raw)
-
-
-def _pack_bytes(numbers: bytes) -> bytes:
-    """LIST_EXT of numbers below 256."""
-    size = len(numbers)
-    block = bytearray(2 * size)
-    block[::2] = b"a" * size
-    block[1::2] = numbers
-    return b"".join((_pack_count(tags.LIST, size), block, b"j"))
-
-
-def _integers(numbers: list[Any]) -> bytes | None:
-    """The external format of a list of integers of at most 32 bits, None for any other list. O(length)."""
-    size = len(numbers)
-    if list(map(type, numbers)).count(int) < size:
-        return None
-    try:
-        raw = bytes(numbers)
-    except ValueError:
-        pass
-    else:
-        return b"k" + size.to_bytes(2, "big") + raw if size <= _LONGEST_STRING else _pack_bytes(raw)
-    return _pack_integers(numbers) if size >= _FEW_NUMBERS else None
-
-
-def _pack_integers(numbers: list[int]) -> bytes | None:
-    """LIST_EXT of 32-bit integers, None if one is larger."""
-    size = len(numbers)
-    try:
-        block = _columns(numbers, b"b", 5, _INTEGERS)
-    except _struct.error:
-        return None
-    # Those below 256 have a shorter form. They show as a tag and three zeros, as may other bytes by chance.
-    small = block.count(b"b\0\0\0")
-    head = _pack_count(tags.LIST, size)
-    if 8 * small > size:
-        return b"".join((head, *(_SMALL[n] if 0 <= n < 256 else _pack_integer(98, n) for n in numbers), b"j"))
-    parts: list[Any] = [head]
-    view = memoryview(block)
-    start = 0
-    found = block.find(b"b\0\0\0")
-    while found >= 0:
-        if found % 5 == 0:
-            parts += (view[start:found], _SMALL[block[found + 4]])
-            start = found + 5
-        found = block.find(b"b\0\0\0", found + 1)
-    parts += (view[start:], b"j")
-    return b"".join(parts)
-
-
-def _floats(numbers: list[Any]) -> bytes | None:
-    """The external format of a list of finite floats, None for any other list. O(length)."""
-    size = len(numbers)
-    if list(map(type, numbers)).count(float) < size:
-        return None
-    block = _columns(numbers, b"F", 9, _FLOATS)
-    # What is not finite has an exponent of ones, and so 7F or FF in its highest byte.
-    highest = block[1::9]
-    if (b"\x7f" in highest or b"\xff" in highest) and any(number - number != 0.0 for number in numbers):
-        return None
-    return b"".join((_pack_count(tags.LIST, size), block, b"j"))
-
-
-def _columns(numbers: list[Any], tag: bytes, width: int, packers: Packers) -> bytearray:
-    """The numbers, each of ``width`` bytes, the first of which is ``tag``."""
-    size = len(numbers)
-    block = bytearray(width * size)
-    done = 0
-    for length, pack_into in packers:
-        while size - done >= length:
-            pack_into(block, width * done, *numbers[done : done + length])
-            done += length
-    block[::width] = tag * size
-    return block

@@ -135,7 +135,8 @@ def test_a_call_that_ends_after_the_wire_does_no_harm(mode: list[str]) -> None:
 def test_children_end_with_the_worker(mode: list[str], busy: bool) -> None:
     with Peer(*mode, clean=False) as peer:
         children = peer.call("port_mod", "start_children")
-        assert set(children) <= set(peer.processes())
+        for child in children:
+            os.kill(child, 0)
         if busy:
             peer.send_call("port_mod", "busy", [b"python"])
             begun(peer)

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from dspex_erl.errors import DecodeError, DecodeLimitError, TruncatedError
-from dspex_erl.etf import _pure_decoder
 from dspex_erl.terms import (
     Atom,
     BitString,
@@ -1072,13 +1071,3 @@ class TestMemory:
         for thread in threads:
             thread.join()
         assert wrong == []
-
-
-def test_short_runs_of_numbers_are_left_to_the_loop() -> None:
-    """The reader of numbers gives up on runs that are too short to pay, and what it has read by then is right."""
-    items: list[Any] = []
-    data = b"".join(b"a\x01b\0\0\1\0" for _ in range(200))
-    end = _pure_decoder._read_numbers(data, 0, 400, items)
-    assert 0 < len(items) < 400
-    assert items == [1, 256] * (len(items) // 2) + [1] * (len(items) % 2)
-    assert data[end:] == data[len(data) - len(data[end:]) :]

@@ -411,6 +411,8 @@ class TestLimits:
             [{text: 1}] * 100_000,
             [2**800_000] * 100_000,
             [memoryview(text.encode())] * 100_000,
+            [[300] * 20_000] * 100_000,
+            [OpaqueObject(b"m" + u32(len(text)) + text.encode(), ByteAtom(b"erlang"))] * 100_000,
         ):
             tracemalloc.start()
             try:
