@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -133,6 +134,6 @@ class TestImplementation:
 
     def test_in_a_process_of_its_own(self, coder: Coder) -> None:
         code = "import sys; sys.path[:0] = sys.argv[1:]; from dspex_erl import etf; print(etf.IMPLEMENTATION)"
-        environment = {"DSPEX_ERL_PURE": "1" if coder.name == "pure" else "0", "PYTHONHASHSEED": "0"}
+        environment = {**os.environ, "DSPEX_ERL_PURE": "1" if coder.name == "pure" else "0"}
         done = subprocess.run([sys.executable, "-c", code, *sys.path], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == coder.name
