@@ -14,9 +14,17 @@
     │   ├── LocalProtocolError                       this side asked for an illegal step
     │   └── RemoteProtocolError                      the peer sent what the protocol forbids
     │       └── FrameTooLong                         the one fault that ends a connection
-    └── WorkerError                                  runtime
-        ├── ConnectionLost (ConnectionError)
-        └── WorkerStopping
+    ├── WorkerError                                  runtime
+    │   ├── ConnectionLost (ConnectionError)
+    │   └── WorkerStopping
+    ├── RequestError                                 sessions and programs: the caller asked for what cannot be done
+    │   ├── BadRequest, BadSignature, BadInput, UnknownModule, UnknownCommand, SnapshotInvalid
+    │   ├── SessionNotFound, SessionExists, SessionLimit
+    │   └── ProgramNotFound, ProgramExists, ProgramLimit
+    ├── LMError                                      programs: the language model, or the way to it
+    │   └── RateLimited, LMAuth, LMUnavailable, LMRefused, ContextWindow, LMParse
+    └── ProgramError                                 programs: a run that ended otherwise
+        └── ProgramFailed, ImportFailed, TimeoutExpired (TimeoutError), Cancelled
 
 An error carries fields; its text is made from them, in the form *expected X, got Y, at Z*.
 ``reason`` is the atom, out of a documented list, that the error bears on the Erlang side.
@@ -34,19 +42,44 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 __all__ = [
+    "BadInput",
+    "BadRequest",
+    "BadSignature",
+    "Cancelled",
     "CodecError",
     "ConnectionLost",
+    "ContextWindow",
     "DecodeError",
     "DecodeLimitError",
     "DspexError",
     "EncodeError",
     "EncodeLimitError",
     "FrameTooLong",
+    "ImportFailed",
+    "LMAuth",
+    "LMError",
+    "LMParse",
+    "LMRefused",
+    "LMUnavailable",
     "LimitExceeded",
     "LocalProtocolError",
+    "ProgramError",
+    "ProgramExists",
+    "ProgramFailed",
+    "ProgramLimit",
+    "ProgramNotFound",
     "ProtocolError",
+    "RateLimited",
     "RemoteProtocolError",
+    "RequestError",
+    "SessionExists",
+    "SessionLimit",
+    "SessionNotFound",
+    "SnapshotInvalid",
+    "TimeoutExpired",
     "TruncatedError",
+    "UnknownCommand",
+    "UnknownModule",
     "WorkerError",
     "WorkerStopping",
     "format_path",
@@ -92,9 +125,14 @@ def _brief_key(step: object) -> str:
 
 
 class DspexError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The root of every error that this package raises on purpose.
+
+    ``reason``, ``error_type`` and ``recovery_strategy`` are what a caller in Elixir finds in the fields of those names.
+    """
 
     reason: ClassVar[str] = "python_runtime_error"
+    error_type: ClassVar[str] = "python_runtime_error"
+    recovery_strategy: ClassVar[str] = "fatal"
 
 
 class CodecError(DspexError, ValueError):
@@ -104,6 +142,7 @@ class CodecError(DspexError, ValueError):
     """
 
     reason = "serialization_error"
+    error_type = "serialization_error"
 
     def __init__(self, expected: str, got: str, path: str = "$") -> None:
         super().__init__(expected, got, path)
@@ -202,9 +241,169 @@ class ConnectionLost(WorkerError, ConnectionError):
     """The peer is gone, so that an answer can neither come nor be sent."""
 
     reason = "process_crashed"
+    error_type = "process_crashed"
+    recovery_strategy = "restart_process"
 
 
 class WorkerStopping(WorkerError):
     """A call came after ``shutdown``."""
+
+    reason = "cancelled"
+    recovery_strategy = "retry"
+
+
+class RequestError(DspexError):
+    """What the caller asked for cannot be done, now or as asked. Nothing was changed by the asking."""
+
+    reason = "bad_request"
+    error_type = "bad_request"
+
+
+class BadRequest(RequestError):
+    """An argument is missing, of the wrong type or out of range."""
+
+
+class UnknownCommand(RequestError):
+    """A command or message that this version does not have."""
+
+    reason = "unknown_command"
+
+
+class BadSignature(RequestError):
+    """A signature that cannot be read: its form, a type, or the name of a field."""
+
+    reason = "bad_signature"
+
+
+class BadInput(RequestError):
+    """An input of a program is missing, unknown, or not of its declared type."""
+
+    reason = "bad_input"
+
+
+class UnknownModule(RequestError):
+    """A module of programs that nobody registered."""
+
+    reason = "unknown_module"
+
+
+class SnapshotInvalid(RequestError):
+    """A snapshot that is not one, or whose programs do not match their fingerprints."""
+
+    reason = "snapshot_invalid"
+
+
+class SessionNotFound(RequestError):
+    """No session has this id."""
+
+    reason = "session_not_found"
+
+
+class SessionExists(RequestError):
+    """A session has this id already; it is untouched."""
+
+    reason = "session_exists"
+
+
+class SessionLimit(RequestError):
+    """The worker has as many sessions as it may have."""
+
+    reason = "session_limit"
+
+
+class ProgramNotFound(RequestError):
+    """The session has no program of this id."""
+
+    reason = "program_not_found"
+
+
+class ProgramExists(RequestError):
+    """The session has a program of this id already; it is untouched."""
+
+    reason = "program_exists"
+
+
+class ProgramLimit(RequestError):
+    """The session has as many programs as it may have."""
+
+    reason = "program_limit"
+
+
+class LMError(DspexError):
+    """The language model, or the way to it, failed. ``retry_after_ms`` is set if the model's server said when to come back."""
+
+    reason = "lm_unavailable"
+    error_type = "lm_error"
+    recovery_strategy = "fallback"
+
+    def __init__(self, message: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class RateLimited(LMError):
+    """The model's server asks for fewer requests."""
+
+    reason = "rate_limited"
+    recovery_strategy = "retry"
+
+
+class LMAuth(LMError):
+    """The key is missing, wrong, or not paid for."""
+
+    reason = "lm_auth"
+    recovery_strategy = "fatal"
+
+
+class LMUnavailable(LMError):
+    """The model's server cannot be reached, failed, or took too long."""
+
+    recovery_strategy = "retry"
+
+
+class LMRefused(LMError):
+    """The model's server refuses this request as it is."""
+
+    reason = "lm_refused"
+
+
+class ContextWindow(LMError):
+    """The prompt is longer than the model can read."""
+
+    reason = "context_window"
+
+
+class LMParse(LMError):
+    """The model answered, but not with the fields and types that the signature asks for."""
+
+    reason = "lm_parse"
+    recovery_strategy = "retry"
+
+
+class ProgramError(DspexError):
+    """A run of a program that ended without a result, though neither the caller nor the model is to blame."""
+
+
+class ProgramFailed(ProgramError):
+    """The program itself raised. The exception that it raised is the cause."""
+
+
+class ImportFailed(ProgramError):
+    """A module that the program needs cannot be imported."""
+
+    reason = "import_error"
+    error_type = "import_error"
+
+
+class TimeoutExpired(ProgramError, TimeoutError):
+    """The run did not end by its deadline, and was stopped."""
+
+    reason = "timeout_error"
+    error_type = "timeout_error"
+    recovery_strategy = "retry"
+
+
+class Cancelled(ProgramError):
+    """The run was stopped because its session or its caller went away."""
 
     reason = "cancelled"

@@ -65,6 +65,8 @@ class _Parked:
 class ConcurrentScheduler(Scheduler):
     """Calls run on up to ``concurrency`` threads and on one event loop."""
 
+    overlaps = True
+
     def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None], concurrency: int) -> None:
         super().__init__(channel, calls, expire)
         self._limit = concurrency

@@ -68,6 +68,9 @@ class Waiter:
 class Scheduler:
     """Serves the calls that come over ``channel`` with ``calls``, until the stream ends or ``stop`` is asked for."""
 
+    overlaps = False
+    """Whether several calls may run at once, so that one that waits should do so as a coroutine."""
+
     def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None]) -> None:
         self.channel = channel
         self.calls = calls

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import codec, growth, machine, payloads, ports
+from tests.benchmarks import codec, growth, machine, payloads, ports, programs
 from tests.benchmarks.table import Row, render
 
-SECTIONS = ("codec", "wire", "startup", "memory")
+SECTIONS = ("codec", "wire", "startup", "memory", "programs")
 
 _PORT_ROWS: dict[str, Callable[..., list[Row]]] = {
     "wire": ports.wire_rows,
@@ -35,6 +35,9 @@ def main() -> int:
         _progress("growth")
         rows += growth.rows(data, quick=options.quick)
     rows += _port_rows(options)
+    if "programs" in options.only:
+        _progress("programs")
+        rows += programs.rows(quick=options.quick)
     report["seconds"] = round(time.monotonic() - started, 1)
     print(_heading(report), render(rows), _verdict(rows), sep="\n\n")
     report["rows"] = [row.as_data() for row in rows]

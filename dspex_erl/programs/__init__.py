@@ -1,0 +1,1 @@
+"""Programs: DSPy behind plain descriptions, and nothing of DSPy before the first of them is built."""
