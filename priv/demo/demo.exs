@@ -32,7 +32,10 @@ defmodule Demo do
 
     for {user, question} <- [{"alice", "Which city is the capital of France?"}, {"bob", "How many days has a week?"}] do
       reply = DSPexErl.execute_program!(user, "qa", %{question: question})
-      say("#{user}: #{question} #{inspect(reply.result.answer)}   (#{round(reply.duration_ms)} ms, #{reply.usage.total_tokens} tokens)")
+
+      say(
+        "#{user}: #{question} #{inspect(reply.result.answer)}   (#{round(reply.duration_ms)} ms, #{reply.usage.total_tokens} tokens)"
+      )
     end
   end
 
@@ -67,7 +70,10 @@ defmodule Demo do
         Task.async(fn ->
           session = DSPexErl.create_session!(lm: @model)
           DSPexErl.create_program!(session, "double", "number: int -> double: int")
-          %{result: %{double: double}} = DSPexErl.execute_program!(session, "double", %{number: number}, timeout: 300_000)
+
+          %{result: %{double: double}} =
+            DSPexErl.execute_program!(session, "double", %{number: number}, timeout: 300_000)
+
           DSPexErl.destroy_session!(session)
           send(parent, :done)
           double
@@ -77,7 +83,10 @@ defmodule Demo do
     progress(50)
     answers = Task.await_many(tasks, 300_000)
     seconds = (System.monotonic_time(:millisecond) - begun) / 1000
-    say("#{Enum.count(answers, &is_integer/1)} integers in #{Float.round(seconds, 1)} s; the model computes on one core")
+
+    say(
+      "#{Enum.count(answers, &is_integer/1)} integers in #{Float.round(seconds, 1)} s; the model computes on one core"
+    )
   end
 
   defp progress(total), do: progress(total, 0)
