@@ -26,6 +26,7 @@ from dspex_erl.programs.lms.build import Model
 from dspex_erl.programs.lms.deadline import GiveUp, Late, deadline
 from dspex_erl.programs.lms.faults import as_error
 from dspex_erl.programs.program import Built
+from dspex_erl.programs.schema import typed_values
 from dspex_erl.programs.values import plain_result
 from dspex_erl.sessions import Clock, Session
 from dspex_erl.sessions.session import Usage
@@ -112,7 +113,8 @@ class Execution:
         self._session = session
         self._built = built
         self._module = built.fresh()
-        self._inputs = inputs
+        signature = built.spec.signature
+        self._inputs = inputs if signature is None else typed_values(signature, inputs)
         self._model = model
         self._lm = model.configured(config)
         self._clock = clock

@@ -65,32 +65,55 @@ def read_type(given: Any, where: str, depth: int = MAX_DEPTH) -> FieldType:
     for key in given:
         if key not in TYPE_KEYS:
             refuse(f"expected the keys {', '.join(TYPE_KEYS)}, got {brief(key)}", where)
-    kind = _described(given, where, depth)
-    return short_enough(union_of([kind, NONE]) if given.get("nullable") is True else kind, where)
+    nullable = given.get("nullable")
+    if nullable not in (None, True, False):
+        refuse(f"expected a boolean at nullable, got {kind_of(nullable)}", where)
+    kind = _described_choice(given, where) if "enum" in given else _described(given, where, depth)
+    return short_enough(union_of([kind, NONE]) if nullable else kind, where)
 
 
 def _described(given: Mapping[str, Any], where: str, depth: int) -> FieldType:
-    if "enum" in given:
-        return _described_choice(given, where)
     named = given.get("type")
-    if isinstance(named, (list, tuple)):
-        if not 0 < len(named) <= MAX_CHOICES:
-            refuse(f"expected a type, or 1 to {MAX_CHOICES} of them, got {len(named)}", where)
-        members = [NONE if _is_none(one) else _described({**given, "type": one}, where, depth) for one in named]
-        kind = union_of(members)
-        if kind == NONE:
-            refuse(f"expected {A_TYPE}, got None alone", where)
-        return kind
-    if isinstance(named, Mapping):
-        return read_type(named, where, depth - 1)
+    alternatives = named if isinstance(named, (list, tuple)) else (named,)
+    if not 0 < len(alternatives) <= MAX_CHOICES:
+        refuse(f"expected a type, or 1 to {MAX_CHOICES} of them, got {len(alternatives)}", where)
+    parts = {key: given[key] for key in ("items", "fields", "properties") if given.get(key) is not None}
+    members: list[FieldType] = []
+    used: set[str] = set()
+    for one in alternatives:
+        part = _part_of(one, parts)
+        if part in used:
+            # Each part is read once, however many alternatives mean it: nested ones would multiply.
+            continue
+        if part:
+            used.add(part)
+            members.append(_described_part(part, given, where, depth))
+        elif _is_none(one):
+            members.append(NONE)
+        else:
+            members.append(STR if one is None else read_type(one, where, depth - isinstance(one, Mapping)))
+    for part in parts:
+        if part not in used:
+            refuse(f"expected {part} with a type that has them, got {brief(named)}", where)
+    kind = union_of(members)
+    if kind == NONE:
+        refuse(f"expected {A_TYPE}, got None alone", where)
+    return kind
+
+
+def _part_of(named: Any, parts: Mapping[str, Any]) -> str:
+    """Which of ``parts`` says more of the type that is called ``named``; an empty text if none does."""
+    if named is None:
+        return next(iter(parts), "")
     base = GENERICS.get(lookup_name(named)) if isinstance(named, str) else None
-    fields = given.get("fields", given.get("properties"))
-    if fields is not None and (named is None or base == "dict"):
-        return _described_object(fields, given.get("required"), where, depth)
-    items = given.get("items")
-    if items is not None and (named is None or base == "list"):
-        return list_of(read_type(items, where, depth - 1))
-    return STR if named is None else read_type(named, where, depth)
+    wanted = {"list": ("items",), "dict": ("fields", "properties")}.get(base or "", ())
+    return next((part for part in wanted if part in parts), "")
+
+
+def _described_part(part: str, given: Mapping[str, Any], where: str, depth: int) -> FieldType:
+    if part == "items":
+        return list_of(read_type(given[part], where, depth - 1))
+    return _described_object(given[part], given.get("required"), where, depth)
 
 
 def _is_none(named: Any) -> bool:

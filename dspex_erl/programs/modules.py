@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dspex_erl.errors import BadRequest, ImportFailed, UnknownModule
+from dspex_erl.programs.signature import RESERVED_BY_MODULE
 
 __all__ = ["Argument", "ModuleKind", "check_arguments", "find_module", "load_path", "module_names", "register_module", "register_reward"]
 
@@ -44,10 +45,14 @@ class ModuleKind:
     asynchronous: bool = True
     single_use: bool = False
     needs_signature: bool = True
-    reserved: frozenset[str] = frozenset()
     command: str | None = None
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     path: str | None = None
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Names that a field of its signature cannot have."""
+        return RESERVED_BY_MODULE.get(self.name, frozenset())
 
 
 _ITERATIONS = {"max_iters": Argument("int", 20, 1, 1000)}
@@ -62,23 +67,21 @@ _BUILT_IN = {
     kind.name: kind
     for kind in (
         ModuleKind("predict", "predict"),
-        ModuleKind("chain_of_thought", "chain_of_thought", reserved=frozenset({"reasoning"})),
-        ModuleKind("react", "react", reserved=frozenset({"trajectory", "max_iters", "reasoning"}), arguments=_ITERATIONS),
-        ModuleKind("react_v2", "react_v2", reserved=frozenset({"history", "tools", "termination_reason"}), arguments=_ITERATIONS),
+        ModuleKind("chain_of_thought", "chain_of_thought"),
+        ModuleKind("react", "react", arguments=_ITERATIONS),
+        ModuleKind("react_v2", "react_v2", arguments=_ITERATIONS),
         ModuleKind("best_of_n", "best_of_n", asynchronous=False, single_use=True, arguments=_ATTEMPTS),
         ModuleKind("refine", "refine", asynchronous=False, single_use=True, arguments=_ATTEMPTS),
         ModuleKind(
             "multi_chain_comparison",
             "multi_chain_comparison",
             asynchronous=False,
-            reserved=frozenset({"completions", "rationale", "reasoning"}),
             arguments={"m": Argument("int", 3, 1, 20)},
         ),
         ModuleKind(
             "program_of_thought",
             "program_of_thought",
             asynchronous=False,
-            reserved=frozenset({"interpreter"}),
             command="deno",
             arguments={"max_iters": Argument("int", 3, 1, 100)},
         ),
@@ -86,7 +89,6 @@ _BUILT_IN = {
             "rlm",
             "rlm",
             command="deno",
-            reserved=frozenset({"trajectory"}),
             arguments={"max_iters": Argument("int", 20, 1, 1000), "max_llm_calls": Argument("int", 50, 1, 10_000)},
         ),
     )

@@ -69,9 +69,13 @@ def _module(spec: ProgramSpec, state: Any) -> Any:
 
 
 def _set_demos(dspy: Any, module: Any, spec: ProgramSpec) -> None:
-    inputs = [] if spec.signature is None else [entry.name for entry in spec.signature.inputs]
+    from dspex_erl.programs.schema import typed_values
+
+    signature = spec.signature
+    inputs = [] if signature is None else [entry.name for entry in signature.inputs]
+    demos = spec.demos if signature is None else [typed_values(signature, demo) for demo in spec.demos]
     for _, predictor in module.named_predictors():
-        predictor.demos = [dspy.Example(**demo).with_inputs(*inputs) for demo in spec.demos]
+        predictor.demos = [dspy.Example(demo).with_inputs(*inputs) for demo in demos]
 
 
 def _load_state(module: Any, state: Any) -> None:

@@ -15,6 +15,7 @@ from dspex_erl.errors import BadRequest, BadSignature
 from dspex_erl.programs.config import check_config
 from dspex_erl.programs.modules import ModuleKind, check_arguments, find_module
 from dspex_erl.programs.signature import Signature, parse_signature
+from dspex_erl.programs.values import check_some
 
 __all__ = ["MAX_DEMOS", "MAX_INSTRUCTIONS", "ProgramSpec", "parse_spec"]
 
@@ -125,6 +126,8 @@ def _demos(given: Any, signature: Signature | None) -> tuple[dict[str, Any], ...
     for index, demo in enumerate(given):
         if not isinstance(demo, dict) or not demo:
             raise BadRequest(f"expected a map from fields to values, got {_got(demo)}, at demos[{index}]")
+        if signature is not None:
+            check_some(signature, {name: value for name, value in demo.items() if name != "reasoning"}, f"demos[{index}]")
         for name in demo:
             if not isinstance(name, str) or (names is not None and name not in names):
                 raise BadRequest(f"expected the fields of the signature, got {str(name)[:64]!r}, at demos[{index}]")

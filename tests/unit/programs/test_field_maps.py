@@ -31,6 +31,8 @@ MAPS: list[tuple[Any, str]] = [
     ({"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "required": ["a"]}, "{a: int, b: str | None}"),
     ({"fields": [{"name": "a", "type": "int", "description": "x"}, "b: list[str]", "c"]}, "{a: int 'x', b: list[str], c: str}"),
     ({"type": "map", "fields": {"a": {"type": "object", "fields": {"b": "int"}}}}, "{a: {b: int}}"),
+    ({"type": ["array", "list", "null", {"type": "object", "fields": ["a"]}], "items": "int"}, "list[int] | {a: str} | None"),
+    ({"type": ["object", "array"], "items": "int", "fields": ["a"]}, "{a: str} | list[int]"),
     ({"enum": ["a", 1, True, False]}, "Literal['a', 1, True, False]"),
     ({"type": "string", "enum": ["a", None]}, "Literal['a'] | None"),
     ({"type": "Literal['a']", "nullable": False}, "Literal['a']"),
@@ -48,8 +50,15 @@ BAD_MAPS: list[tuple[Any, str]] = [
     ({"type": "this.s"}, A_TYPE + "'this.s', in field x at character 1"),
     ({"type": None, "items": 3}, A_TYPE.replace(", got ", " or a map that describes one, got int, in field x")),
     ({"type": []}, "expected a type, or 1 to 256 of them, got 0, in field x"),
+    ({"type": [["str"]]}, A_TYPE.replace(", got ", " or a map that describes one, got list, in field x")),
+    ({"type": "str", "items": "int"}, "expected items with a type that has them, got 'str', in field x"),
+    ({"type": "list[int]", "items": "int"}, "expected items with a type that has them, got 'list[int]', in field x"),
+    ({"type": "array", "fields": ["a"]}, "expected fields with a type that has them, got 'array', in field x"),
+    ({"fields": ["a"], "properties": ["b"]}, "expected properties with a type that has them, got nothing, in field x"),
+    ({"type": {"type": "array"}, "items": "int"}, "expected items with a type that has them, got dict, in field x"),
+    ({"nullable": "yes"}, "expected a boolean at nullable, got str, in field x"),
     ({"type": ["null"]}, A_TYPE + "None alone, in field x"),
-    ({"type": "null"}, A_TYPE + "None alone, in field x at character 1"),
+    ({"type": "null"}, A_TYPE + "None alone, in field x"),
     ({"enum": []}, "expected a list of 1 to 256 values at enum, got list, in field x"),
     ({"enum": "abc"}, "expected a list of 1 to 256 values at enum, got str, in field x"),
     ({"enum": [1.5]}, "expected texts, whole numbers of at most 18 digits and booleans at enum, got float, in field x"),
@@ -115,3 +124,10 @@ def test_depth_of_maps_and_of_texts_in_them_add_up() -> None:
         given = {"type": "array", "items": given}
     with pytest.raises(BadSignature, match=r"^expected types at most 16 deep"):
         read_type(given, "x")
+
+
+def test_alternatives_do_not_multiply() -> None:
+    given: dict[str, Any] = {"type": "str"}
+    for _ in range(MAX_DEPTH - 1):
+        given = {"type": ["array", "Array", "list"] * 80, "items": given}
+    assert read_type(given, "x").text == "list[" * (MAX_DEPTH - 1) + "str" + "]" * (MAX_DEPTH - 1)

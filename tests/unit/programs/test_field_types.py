@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dspex_erl.errors import BadSignature
-from dspex_erl.programs.field_types import MAX_CHOICES, MAX_DEPTH, MAX_FIELDS, MAX_TEXT, FieldType, parse_type
+from dspex_erl.programs.field_types import MAX_CHOICES, MAX_DEPTH, MAX_FIELDS, MAX_TEXT, FieldType, brief, kind_of, parse_type
 
 GOOD = [
     *((text, "str") for text in ("str", "string", "String", "STR", "text", " str\n")),
@@ -221,3 +221,31 @@ def test_a_type_is_immutable() -> None:
     with pytest.raises(AttributeError):
         read.text = "str"
     assert isinstance(read, FieldType)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a", "'a'"), ("x" * 41, f"'{'x' * 40}…'"), (3, "3"), (True, "True"), (1 << 64, "int"), (2.5, "float"), (None, "nothing")],
+)
+def test_what_an_error_shows_of_a_value(value: Any, shown: str) -> None:
+    assert brief(value) == shown
+
+
+def test_the_kind_of_a_value() -> None:
+    assert [kind_of(value) for value in (None, b"\xff", [], type("x" * 99, (), {})())] == [
+        "nothing",
+        "bytes that are not UTF-8",
+        "list",
+        "x" * 64,
+    ]
+
+
+def test_descriptions_have_a_limit() -> None:
+    assert parse_type(f"{{a: str '{'x' * 4096}'}}").fields[0].desc == "x" * 4096
+    with pytest.raises(BadSignature, match=r"^expected a text of at most 4096 characters, got "):
+        parse_type(f"{{a: str '{'x' * 4097}'}}")
+
+
+def test_a_literal_of_nothing_is_nothing() -> None:
+    with pytest.raises(BadSignature, match=r"^expected a type \(str, int, …\), got None alone, at character 1$"):
+        parse_type("Literal[None]")

@@ -210,21 +210,27 @@ def test_a_class_goes_when_nothing_uses_it() -> None:
 
 
 def test_threads_that_ask_at_once_get_one_class() -> None:
-    signature = parse_signature("asked_by_many -> a: {b: int}")
-    barrier = threading.Barrier(8)
-    made = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for attempt in range(20):
+            signature = parse_signature(f"asked_by_many_{attempt} -> a: {{b: int}}")
+            barrier = threading.Barrier(4)
+            made: list[Any] = []
 
-    def ask() -> None:
-        barrier.wait()
-        made.append(dspy_signature(signature))
+            def ask(signature: Any = signature, barrier: Any = barrier, made: list[Any] = made) -> None:
+                barrier.wait()
+                made.append(dspy_signature(signature))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 8
-    assert len({id(one) for one in made}) == 1
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(made) == 4
+            assert len({id(one) for one in made}) == 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_names_of_methods_are_names_like_others_and_warn_nobody() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 import math
+import sys
 import uuid
 from collections import OrderedDict, UserDict
 from decimal import Decimal
@@ -44,6 +45,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("tuple[int, str]", (1, "a"), [1, "a"]),
     ("str | None", None, SAME),
     ("int | str", "3", SAME),
+    ("list[None]", [None], SAME),
     ("float | int", 3, SAME),
     ("Literal['a', 3, True]", "a", SAME),
     ("Literal['a', 3, True]", True, SAME),
@@ -105,6 +107,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("tuple[int, str]", [1], "expected tuple[int, str] of 2 items, got 1, at inputs.x"),
     ("tuple[int, str]", "ab", "expected tuple[int, str], got str, at inputs.x"),
     ("tuple[int, str]", [1, 2], "expected str, got int, at inputs.x[1]"),
+    ("list[None]", [0], "expected None, got int, at inputs.x[0]"),
     ("list[int] | None", [None], "expected int, got nothing, at inputs.x[0]"),
     ("int | str", 2.5, "expected int | str, got float, at inputs.x"),
     ("int | str | None", [], "expected int | str | None, got list, at inputs.x"),
@@ -347,3 +350,10 @@ def test_inputs_are_not_changed() -> None:
     check_inputs(parse_signature("x: list[{a: int, b: int | None}] -> y"), given)
     assert given == {"x": [{"a": 1}]}
     assert given["x"][0] is inner
+
+
+def test_values_of_libraries_that_are_not_there_are_refused_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dspy", "pydantic", "numpy"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(EncodeError, match=r"got complex, at outputs\.y$"):
+        plain_result(parse_signature("x -> y: any"), {"y": 1j})
