@@ -10,13 +10,15 @@ The examples use ``echo``, a model that needs no key and no network: it answers 
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl.bridge.commands import Bridge, Pending
 from dspex_erl.bridge.dialect import Fields, reply
 from dspex_erl.errors import WorkerError
 from dspex_erl.runtime.worker import current
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 __all__ = [
     "bridge",

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import threading
 import traceback as tracebacks
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl import __version__
 from dspex_erl.api import bridge, overlapping, shutdown
 from dspex_erl.bridge.commands import Bridge, Pending
 from dspex_erl.bridge.dialect import Fields, plain, reply
-from dspex_erl.errors import BadRequest, Cancelled, DspexError, ImportFailed, ProgramFailed, UnknownCommand
 from dspex_erl.bridge.identity import default_session
+from dspex_erl.errors import BadRequest, Cancelled, DspexError, ImportFailed, ProgramFailed, UnknownCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["COMMANDS", "cancel", "describe", "handle_command", "handle_message", "invoke"]
 
@@ -227,7 +229,9 @@ class _Message:
 
     def command(self) -> Any:
         if "request_type" not in self._parts:
-            raise BadRequest("expected a message with the keys message_id, request_type and payload, got none of the name 'request_type'")
+            raise BadRequest(
+                "expected a message with the keys message_id, request_type and payload, got none of the name 'request_type'"
+            )
         return self._parts["request_type"]
 
     def args(self) -> Any:
@@ -305,10 +309,9 @@ def _places(command: Command, positions: list[Any]) -> Iterator[tuple[str, str |
 
 def _tracked(started: Any, request_id: str | None, context: dict[str, Any], traceback: bool) -> Any:
     """The outcome of what was started, which :func:`cancel` can reach by ``request_id`` while it lasts."""
-    tracked = isinstance(started, Pending) and request_id is not None
 
     def over() -> None:
-        if tracked:
+        if request_id is not None:
             with _requests_lock:
                 _requests.pop(request_id, None)
 
@@ -320,7 +323,7 @@ def _tracked(started: Any, request_id: str | None, context: dict[str, Any], trac
         over()
         return _error(error, context, traceback)
 
-    if tracked:
+    if isinstance(started, Pending) and request_id is not None:
         with _requests_lock:
             _requests[request_id] = started
     return _finished(started, success, failure)

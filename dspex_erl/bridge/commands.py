@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_erl import __version__
 from dspex_erl.bridge.dialect import Fields, named, plain
+from dspex_erl.bridge.settings import parse_settings
 from dspex_erl.errors import BadRequest
 from dspex_erl.programs.config import check_config
 from dspex_erl.programs.program import build, built
@@ -20,11 +21,10 @@ from dspex_erl.programs.spec import ProgramSpec, parse_spec
 from dspex_erl.programs.values import check_inputs
 from dspex_erl.sessions import Clock, Program, Registry, Session, check_id
 from dspex_erl.sessions.clock import timestamp
-from dspex_erl.sessions.session import Usage
-from dspex_erl.bridge.settings import parse_settings
 
 if TYPE_CHECKING:
     from dspex_erl.programs.execution import Execution, Outcome
+    from dspex_erl.sessions.session import Usage
 
 __all__ = ["EXECUTE_TIMEOUT_MS", "Bridge", "Pending"]
 

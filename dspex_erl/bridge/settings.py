@@ -82,6 +82,8 @@ def _limits(given: Any) -> dict[str, Any]:
         raise BadRequest(f"expected a map of limits, got {type(given).__name__}, at options.limits")
     for name in given:
         if name not in LIMITS:
-            raise BadRequest(f"expected a limit out of {', '.join(LIMITS)}, got {str(name)[:64]!r}, at options.limits: others need a process for the session alone")
+            raise BadRequest(
+                f"expected a limit out of {', '.join(LIMITS)}, got {str(name)[:64]!r}, at options.limits: others need a process for the session alone"
+            )
     value = _number(given, "wall_clock_ms", None, 2**31)
     return {} if value is None else {"wall_clock_ms": value}

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dspex_erl.bridge.settings import parse_settings
 from dspex_erl.errors import DspexError, SnapshotInvalid
 from dspex_erl.programs.program import build, state_of
 from dspex_erl.programs.spec import parse_spec
 from dspex_erl.sessions import Program, Session, check_id
-from dspex_erl.bridge.settings import parse_settings
 
 __all__ = ["VERSION", "restore", "take"]
 

@@ -6,12 +6,15 @@ A builder takes a DSPy signature and the checked arguments of its kind, and retu
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
 from dspex_erl.errors import BadRequest
 from dspex_erl.programs.modules import ModuleKind, find_module, load_path, reward_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["build_module"]
 
@@ -20,7 +23,7 @@ def build_module(kind: ModuleKind, signature: Any, arguments: dict[str, Any]) ->
     """A module of that kind. Raises :class:`ImportFailed`, or :class:`BadRequest` if a user's class does not take its arguments."""
     if kind.path is not None:
         return _custom(kind, signature, arguments)
-    return _BUILDERS[kind.builder](signature, **arguments)  # type: ignore[no-any-return]
+    return _BUILDERS[kind.builder](signature, **arguments)
 
 
 def _predict(signature: Any) -> dspy.Module:
@@ -105,7 +108,7 @@ def _custom(kind: ModuleKind, signature: Any, arguments: dict[str, Any]) -> dspy
     return factory(**arguments)
 
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[..., dspy.Module]] = {
     "predict": _predict,
     "chain_of_thought": _chain_of_thought,
     "react": _react,

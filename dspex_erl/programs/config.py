@@ -47,5 +47,11 @@ def check_config(given: Any, where: str) -> dict[str, Any]:
 
 def _check_stop(value: Any, where: str) -> None:
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not 1 <= len(texts) <= 16 or not all(isinstance(text, str) and 0 < len(text) < 200 for text in texts):
-        raise BadRequest(f"expected a text or up to 16 of them, of fewer than 200 characters, got {type(value).__name__}, at {where}.stop")
+    if (
+        not isinstance(texts, list)
+        or not 1 <= len(texts) <= 16
+        or not all(isinstance(text, str) and 0 < len(text) < 200 for text in texts)
+    ):
+        raise BadRequest(
+            f"expected a text or up to 16 of them, of fewer than 200 characters, got {type(value).__name__}, at {where}.stop"
+        )

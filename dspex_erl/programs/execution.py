@@ -13,23 +13,25 @@ import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import dspy
 from dspy.clients.errors import wrap_error
 from dspy.utils.callback import BaseCallback
 from dspy.utils.usage_tracker import UsageTracker
 
-import dspy
 from dspex_erl.errors import DspexError, LMParse, TimeoutExpired
 from dspex_erl.programs.cache import CacheUse
-from dspex_erl.programs.lms.build import Model
 from dspex_erl.programs.lms.deadline import GiveUp, Late, deadline
 from dspex_erl.programs.lms.faults import as_error
-from dspex_erl.programs.program import Built
 from dspex_erl.programs.schema import typed_values
 from dspex_erl.programs.values import plain_result
-from dspex_erl.sessions import Clock, Session
 from dspex_erl.sessions.session import Usage
+
+if TYPE_CHECKING:
+    from dspex_erl.programs.lms.build import Model
+    from dspex_erl.programs.program import Built
+    from dspex_erl.sessions import Clock, Session
 
 __all__ = ["Execution", "Outcome"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import BadRequest
 from dspex_erl.programs.adapters import build_adapter
 from dspex_erl.programs.lms.build import Model, build_model
-from dspex_erl.sessions import Session
+
+if TYPE_CHECKING:
+    from dspex_erl.sessions import Session
 
 __all__ = ["adapter_of", "model_of"]
 

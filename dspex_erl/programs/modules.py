@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import BadRequest, ImportFailed, UnknownModule
 from dspex_erl.programs.signature import RESERVED_BY_MODULE
 
-__all__ = ["Argument", "ModuleKind", "check_arguments", "find_module", "load_path", "module_names", "register_module", "register_reward"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Argument",
+    "ModuleKind",
+    "check_arguments",
+    "find_module",
+    "load_path",
+    "module_names",
+    "register_module",
+    "register_reward",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -187,7 +198,9 @@ def _checked(name: str, argument: Argument, value: Any) -> Any:
         return value
     if argument.type == "reward":
         if value != "complete" and value not in _rewards:
-            raise BadRequest(f"expected a reward out of {', '.join(['complete', *sorted(_rewards)])}, got {str(value)[:64]!r}, at {where}")
+            raise BadRequest(
+                f"expected a reward out of {', '.join(['complete', *sorted(_rewards)])}, got {str(value)[:64]!r}, at {where}"
+            )
         return value
     numbers = (int, float) if argument.type == "float" else (int,)
     if not isinstance(value, numbers) or isinstance(value, bool) or not argument.least <= value <= argument.most:

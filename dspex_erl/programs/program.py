@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import BadRequest, DspexError, ImportFailed, SnapshotInvalid
-from dspex_erl.programs.spec import ProgramSpec
-from dspex_erl.sessions import Program
+
+if TYPE_CHECKING:
+    from dspex_erl.programs.spec import ProgramSpec
+    from dspex_erl.sessions import Program
 
 __all__ = ["Built", "build", "built", "state_of"]
 
@@ -60,7 +62,9 @@ def _module(spec: ProgramSpec, state: Any) -> Any:
     except DspexError:
         raise
     except Exception as error:
-        raise BadRequest(f"expected a program that {spec.module} can be made of, but {type(error).__name__}: {str(error)[:150]}") from error
+        raise BadRequest(
+            f"expected a program that {spec.module} can be made of, but {type(error).__name__}: {str(error)[:150]}"
+        ) from error
     if spec.demos:
         _set_demos(dspy, module, spec)
     if state is not None:

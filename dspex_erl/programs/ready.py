@@ -34,7 +34,6 @@ def _imported() -> Any:
         from dspex_erl.errors import ImportFailed
 
         raise ImportFailed(f"expected DSPy 3.4 to be installed (pip install 'dspex_erl[dspy]'), got {error}") from error
-    
 
     from dspex_erl.programs.cache import SessionCache
 

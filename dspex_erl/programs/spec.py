@@ -23,7 +23,19 @@ MAX_DEMOS = 1000
 MAX_INSTRUCTIONS = 100_000
 """Characters. The instructions are sent with every request."""
 
-_KEYS = ("signature", "instructions", "module", "module_args", "config", "demos", "tools", "inputs", "outputs", "input_fields", "output_fields")
+_KEYS = (
+    "signature",
+    "instructions",
+    "module",
+    "module_args",
+    "config",
+    "demos",
+    "tools",
+    "inputs",
+    "outputs",
+    "input_fields",
+    "output_fields",
+)
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,9 @@ class TestExecuteProgram:
 
     def test_no_timeout(self, session: str) -> None:
         dspex_erl.create_program(session, "qa", "question -> answer")
-        assert dspex_erl.execute_program(session, "qa", {"question": "Why?"}, {"timeout": Atom("infinity")})["status"] == b"executed"
+        assert (
+            dspex_erl.execute_program(session, "qa", {"question": "Why?"}, {"timeout": Atom("infinity")})["status"] == b"executed"
+        )
 
     def test_a_deadline(self, session: str) -> None:
         dspex_erl.configure_lm(session, scripted({"delay_ms": 60_000, "answer": "late"}))
@@ -321,7 +323,11 @@ class TestPrograms:
     def test_list(self, session: str) -> None:
         for name in ("a", "b"):
             dspex_erl.create_program(session, name, "q -> a")
-        assert checked(dspex_erl.list_programs(session), "programs", "count") == {"status": "listed", "programs": ["a", "b"], "count": 2}
+        assert checked(dspex_erl.list_programs(session), "programs", "count") == {
+            "status": "listed",
+            "programs": ["a", "b"],
+            "count": 2,
+        }
 
     def test_info(self, session: str) -> None:
         dspex_erl.create_program(session, "qa", "question -> answer")
@@ -369,7 +375,17 @@ class TestPrograms:
 
 class TestStatistics:
     def test_stats(self, session: str) -> None:
-        names = ("session_id", "programs_count", "commands_processed", "programs_created", "errors", "cached_stats", "usage", "worker_id", "mode")
+        names = (
+            "session_id",
+            "programs_count",
+            "commands_processed",
+            "programs_created",
+            "errors",
+            "cached_stats",
+            "usage",
+            "worker_id",
+            "mode",
+        )
         dspex_erl.create_program(session, "a", "q -> a")
         with pytest.raises(ProgramExists):
             dspex_erl.create_program(session, "a", "q -> a")
@@ -378,7 +394,7 @@ class TestStatistics:
         assert reply["mode"] == "standalone"
 
     def test_health(self, session: str) -> None:
-        names = "message version python dspy pid uptime_s sessions programs in_flight rss_bytes".split()
+        names = ["message", "version", "python", "dspy", "pid", "uptime_s", "sessions", "programs", "in_flight", "rss_bytes"]
         reply = checked(dspex_erl.health_check(), *names)
         assert reply["status"] == "healthy"
         assert reply["version"] == dspex_erl.__version__
@@ -412,7 +428,10 @@ class TestSnapshots:
             lambda snapshot: {**snapshot, "programs": []},
             lambda snapshot: {**snapshot, "settings": {"colour": 1}},
             lambda snapshot: {**snapshot, "programs": {"qa": {**snapshot["programs"]["qa"], "fingerprint": "0" * 32}}},
-            lambda snapshot: {**snapshot, "programs": {"qa": {**snapshot["programs"]["qa"], "spec": {"signature": "x: this.s -> a"}}}},
+            lambda snapshot: {
+                **snapshot,
+                "programs": {"qa": {**snapshot["programs"]["qa"], "spec": {"signature": "x: this.s -> a"}}},
+            },
             lambda snapshot: {**snapshot, "programs": {"qa": {**snapshot["programs"]["qa"], "state": {"self": 1}}}},
             lambda snapshot: {**snapshot, "programs": {"q\n": snapshot["programs"]["qa"]}},
         ],

@@ -70,7 +70,11 @@ class TestHandleMessage:
         assert reply["metadata"] == {"source": "dspex_erl", "version": dspex_erl.__version__}
 
     TERMS = st.recursive(
-        st.none() | st.booleans() | st.integers() | st.binary(max_size=20) | st.text(max_size=10).map(lambda text: text.encode("utf-8", "ignore")),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.binary(max_size=20)
+        | st.text(max_size=10).map(lambda text: text.encode("utf-8", "ignore")),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=8), inner, max_size=4),
         max_leaves=12,
     )

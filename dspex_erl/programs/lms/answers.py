@@ -45,7 +45,9 @@ def echoed(call: AdapterCall | None) -> dict[str, Any]:
     """
     if call is None:
         return {}
-    said = " ".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in call.inputs.values())
+    said = " ".join(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in call.inputs.values()
+    )
     return {name: _example(field.annotation, said) for name, field in call.signature.output_fields.items()}
 
 

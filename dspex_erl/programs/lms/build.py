@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
+
 from dspex_erl.errors import BadRequest, LMAuth
 from dspex_erl.programs.lms.calls import Remember
 from dspex_erl.programs.lms.spec import LMSpec
@@ -115,4 +116,6 @@ def _unbuildable(spec: LMSpec, error: Exception, key: str | None) -> Exception:
     made = as_error(error, (key,) if key else ())
     if isinstance(made, LMAuth):
         return made
-    return BadRequest(f"expected a model that DSPy's client can reach, got {spec.model[:64]!r}: {scrubbed(str(error), (key,) if key else ())}")
+    return BadRequest(
+        f"expected a model that DSPy's client can reach, got {spec.model[:64]!r}: {scrubbed(str(error), (key,) if key else ())}"
+    )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 import dspy
+
 from dspex_erl.errors import (
     ContextWindow,
     DspexError,

@@ -134,7 +134,11 @@ def _body(request: Request) -> dict[str, Any]:
 
 def _messages(request: Request) -> list[dict[str, str]]:
     system = request.system
-    first = [] if system is None else [{"role": "system", "content": system if isinstance(system, str) else "".join(p.text for p in system)}]
+    first = (
+        []
+        if system is None
+        else [{"role": "system", "content": system if isinstance(system, str) else "".join(p.text for p in system)}]
+    )
     return first + [{"role": message.role, "content": message.text or ""} for message in request.messages]
 
 

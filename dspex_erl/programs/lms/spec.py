@@ -69,7 +69,12 @@ class LMSpec:
 
     def to_plain(self) -> dict[str, Any]:
         """The description as plain terms, without the key."""
-        plain: dict[str, Any] = {"model": self.model, "timeout_s": self.timeout_s, "num_retries": self.num_retries, "cache": self.cache}
+        plain: dict[str, Any] = {
+            "model": self.model,
+            "timeout_s": self.timeout_s,
+            "num_retries": self.num_retries,
+            "cache": self.cache,
+        }
         plain.update(self.config)
         for name in ("api_base", "api_key_env"):
             if getattr(self, name) is not None:

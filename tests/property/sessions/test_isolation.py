@@ -67,7 +67,13 @@ SEQUENCES = st.tuples(MODELS, st.sampled_from(SIGNATURES[:5]), st.lists(COMMANDS
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-W", "ignore", "-c", "import sys; sys.path[:0] = sys.argv[1:]; from tests.session_oracle import main; main()"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        "import sys; sys.path[:0] = sys.argv[1:]; from tests.session_oracle import main; main()",
+    ]
     with subprocess.Popen([*command, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None
