@@ -23,16 +23,18 @@ from typing import Any
 PATIENCE = 30.0
 
 _FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]")
+_NAME = re.compile(r"`(\w+)`")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer that is none: a status with a body, or a connection cut after ``cut`` bytes."""
+    """An answer that is none: a status with a body, a connection cut after ``cut`` bytes, or a byte every ``trickle`` seconds."""
 
     status: int = 500
     message: str = "something is wrong"
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    trickle: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,23 @@ class Seen:
 
 
 class LMServer:
-    """A server on a free port of this machine, on a thread of its own. ``latency`` is seconds before each answer."""
+    """A server on this machine, on a thread of its own. ``latency`` is seconds before each answer; one that is ``held`` waits to be
+    told to :meth:`release` them."""
 
-    def __init__(self, latency: float = 0.0, answers: Iterable[str | Fault] = ()) -> None:
+    def __init__(self, latency: float = 0.0, answers: Iterable[str | Fault] = (), *, held: bool = False, port: int = 0) -> None:
         self.latency = latency
         self.requests: list[Seen] = []
         self._answers = iter(answers)
+        self.connections = 0
         self._open: set[asyncio.Task[None]] = set()
         self._news = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="lm-server", daemon=True)
-        self.port = 0
+        self._released = asyncio.Event()
+        if not held:
+            self._released.set()
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -73,10 +80,16 @@ class LMServer:
         self._thread.join(PATIENCE)
         self._loop.close()
 
+    def release(self) -> None:
+        """Lets the answers go that are held, and all that come later."""
+        self._loop.call_soon_threadsafe(self._released.set)
+
     def wait_for_requests(self, count: int) -> None:
         """Returns when that many requests have come."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.requests) >= count, PATIENCE), f"{len(self.requests)} of {count} requests came"
+            assert self._news.wait_for(lambda: len(self.requests) >= count, PATIENCE), (
+                f"{len(self.requests)} of {count} requests came"
+            )
 
     def wait_until_idle(self) -> None:
         """Returns when no connection is open any more."""
@@ -84,7 +97,7 @@ class LMServer:
             assert self._news.wait_for(lambda: not self._open, PATIENCE), f"{len(self._open)} connections are still open"
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=4096)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
@@ -99,6 +112,7 @@ class LMServer:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self.connections += 1
         try:
             while await self._answer(reader, writer):
                 pass
@@ -127,22 +141,31 @@ class LMServer:
 
     async def _wait(self, reader: asyncio.StreamReader) -> bool:
         """Waits as long as an answer takes; false if the caller goes away meanwhile."""
-        if not self.latency:
+        if not self.latency and self._released.is_set():
             return True
         gone = asyncio.ensure_future(reader.read(1))
-        done, _ = await asyncio.wait({gone}, timeout=self.latency)
-        if done:
-            return False
-        gone.cancel()
+        over = asyncio.ensure_future(self._over())
         try:
-            await gone
-        except asyncio.CancelledError:
-            return True
-        return False
+            await asyncio.wait({gone, over}, return_when=asyncio.FIRST_COMPLETED)
+            return not gone.done()
+        finally:
+            gone.cancel()
+            over.cancel()
+            await asyncio.gather(gone, over, return_exceptions=True)
+
+    async def _over(self) -> None:
+        await asyncio.sleep(self.latency)
+        await self._released.wait()
 
 
 async def _fail(writer: asyncio.StreamWriter, fault: Fault) -> bool:
     body = json.dumps({"error": {"message": fault.message, "type": "error", "code": None}}).encode()
+    if fault.trickle is not None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(fault.trickle)
     if fault.cut is not None:
         writer.write((b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + body)[: fault.cut])
         await writer.drain()
@@ -162,7 +185,14 @@ def _completion(body: Any, text: str) -> bytes:
     message = {"role": "assistant", "content": text}
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-    reply = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices, "usage": usage}
+    reply = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": body["model"],
+        "choices": choices,
+        "usage": usage,
+    }
     return json.dumps(reply).encode()
 
 
@@ -172,7 +202,10 @@ def _said(body: Any) -> str:
     schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
     if schema is not None:
         return json.dumps({name: _example(kind) for name, kind in schema["properties"].items()})
-    wanted = _FIELD.findall(prompt[prompt.rfind("Respond with") :])
+    asked = prompt[prompt.rfind("Respond with") :]
+    if body.get("response_format") is not None:
+        return json.dumps(dict.fromkeys(_NAME.findall(asked), "an answer"))
+    wanted = _FIELD.findall(asked)
     return "\n\n".join(f"[[ ## {name} ## ]]\n{'' if name == 'completed' else 'an answer'}" for name in wanted)
 
 
@@ -187,10 +220,10 @@ def _example(schema: Any) -> Any:
 def main() -> None:
     """Serves until it is killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.lm_server")
-    parser.add_argument("--port", type=int, default=0, help="always a free one; here for those who expect the option")
+    parser.add_argument("--port", type=int, default=0, help="0, a free one, is the default")
     parser.add_argument("--latency", type=float, default=0.0)
     options = parser.parse_args()
-    with LMServer(options.latency) as server:
+    with LMServer(options.latency, port=options.port) as server:
         print(server.port, flush=True)
         threading.Event().wait()
 

@@ -8,7 +8,7 @@ that needs a program or a model built, and by no other.
 from __future__ import annotations
 
 import os
-import platform
+import sys
 from typing import TYPE_CHECKING, Any
 
 from dspex_erl import __version__
@@ -240,7 +240,7 @@ class Bridge:
             status="healthy",
             message="Python is operational",
             version=__version__,
-            python=platform.python_version(),
+            python=".".join(map(str, sys.version_info[:3])),
             dspy=_dspy_version(),
             pid=os.getpid(),
             uptime_s=round(self.clock.monotonic() - self._started, 3),
@@ -359,8 +359,6 @@ def _forget(namespace: str, model: Any) -> None:
     """Lets go of what a session had cached, and of its model. DSPy need not have been imported for there to be nothing."""
     if model is not None:
         model.close()
-    import sys
-
     cache = sys.modules.get("dspex_erl.programs.cache")
     if cache is not None:
         cache.forget(namespace)

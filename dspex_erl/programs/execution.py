@@ -13,16 +13,15 @@ import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import dspy
 from dspy.clients.errors import wrap_error
-from dspy.utils.callback import BaseCallback
 from dspy.utils.usage_tracker import UsageTracker
 
 from dspex_erl.errors import DspexError, LMParse, TimeoutExpired
 from dspex_erl.programs.cache import CacheUse
-from dspex_erl.programs.lms.deadline import GiveUp, Late, deadline
+from dspex_erl.programs.lms.deadline import Deadline, GiveUp, Late
 from dspex_erl.programs.lms.faults import as_error
 from dspex_erl.programs.schema import typed_values
 from dspex_erl.programs.values import plain_result
@@ -42,10 +41,6 @@ _pool_lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
 
-class _Stop(BaseException):
-    """Leaves a program from inside, past every ``except Exception`` of DSPy's."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a run gave: plain values by the names of the output fields, what it used, and whether the cache had every answer."""
@@ -54,16 +49,6 @@ class Outcome:
     usage: Usage
     cached: bool
     seconds: float
-
-
-class _Guard(BaseCallback):  # type: ignore[misc]
-    """Ends a run that was stopped, or whose time is over, before it asks the model once more."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        self._execution.check()
 
 
 class _Meter(UsageTracker):  # type: ignore[misc]
@@ -122,7 +107,7 @@ class Execution:
         self._clock = clock
         self._began = clock.monotonic()
         self._seconds = seconds
-        self._deadline = None if seconds is None else self._began + seconds
+        self._deadline = Deadline(None if seconds is None else self._began + seconds)
         self._meter = _Meter()
         self._cache = CacheUse(session.namespace)
         self._adapter = adapter
@@ -139,15 +124,9 @@ class Execution:
         if self._over or self._error is not None:
             return
         self._error = error
+        self._deadline.at = float("-inf")
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._cancel)
-
-    def check(self) -> None:
-        """Raises, past all that catches exceptions, if the run was stopped or its time is over."""
-        if self._error is None and self._deadline is not None and self._clock.monotonic() >= self._deadline:
-            self._error = self._expired()
-        if self._error is not None:
-            raise _Stop
 
     def _cancel(self) -> None:
         if not self._over and self._task is not None:
@@ -164,10 +143,9 @@ class Execution:
     def run(self) -> Outcome:
         """Runs in this thread. Raises one of this package's errors, whatever the program raised."""
         try:
-            self.check()
             return self._outcome(self._call())
         except BaseException as error:
-            raise self._failure(error) from error
+            self._fail(error)
         finally:
             self._end()
 
@@ -177,9 +155,10 @@ class Execution:
         self._task = asyncio.current_task()
         timer = None
         try:
-            self.check()
-            if self._deadline is not None:
-                timer = self._loop.call_later(max(0.0, self._deadline - self._clock.monotonic()), self._expire)
+            if self._error is not None:
+                raise self._error
+            if self._deadline.at is not None:
+                timer = self._loop.call_later(max(0.0, self._deadline.at - self._clock.monotonic()), self._expire)
             if self._built.spec.kind.asynchronous:
                 with dspy.context(**self._settings()):
                     return self._outcome(await self._module.acall(**self._inputs))
@@ -188,25 +167,24 @@ class Execution:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._error is None:
                 raise
-            raise self._failure(error) from error
+            self._fail(error)
         finally:
             if timer is not None:
                 timer.cancel()
             self._end()
 
     def _call(self) -> Any:
-        token = deadline.set(self._deadline)
-        try:
-            with dspy.context(**self._settings()):
-                return self._module(**self._inputs)
-        finally:
-            deadline.reset(token)
+        if self._error is not None:
+            raise self._error
+        with dspy.context(**self._settings()):
+            return self._module(**self._inputs)
 
     def _settings(self) -> dict[str, Any]:
         return {
             "lm": self._lm,
             "adapter": self._adapter,
-            "callbacks": [_Guard(self), *self._model.callbacks],
+            "callbacks": list(self._model.callbacks),
+            "deadline": self._deadline,
             "trace": [],
             "usage_tracker": self._meter,
             "track_usage": True,
@@ -229,6 +207,12 @@ class Execution:
         outcome = Outcome(result, self._meter.usage, cached, self._clock.monotonic() - self._began)
         self._session.statistics.add_run(outcome.usage, cached)
         return outcome
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        failure = self._failure(error)
+        if failure is error:
+            raise failure
+        raise failure from error
 
     def _failure(self, error: BaseException) -> BaseException:
         """The error that the caller gets for ``error``: why the run was stopped, if it was, else what went wrong."""

@@ -6,7 +6,6 @@ themselves in a run (``best_of_n``) are built for each. Building costs 0.3 ms fo
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +33,18 @@ class Built:
 
 def build(spec: ProgramSpec, state: Any = None) -> Built:
     """Builds a program. Raises :class:`ImportFailed`, :class:`BadRequest` and, for a state that does not fit, :class:`SnapshotInvalid`."""
-    command = spec.kind.command
-    if command is not None and shutil.which(command) is None:
-        raise ImportFailed(f"expected the program {command!r}, which the module {spec.module} runs, on the PATH; it is not there")
+    _check_command(spec)
     return Built(spec, state, _module(spec, state))
+
+
+def _check_command(spec: ProgramSpec) -> None:
+    command = spec.kind.command
+    if command is None:
+        return
+    import shutil
+
+    if shutil.which(command) is None:
+        raise ImportFailed(f"expected the program {command!r}, which the module {spec.module} runs, on the PATH; it is not there")
 
 
 def built(program: Program) -> Built:

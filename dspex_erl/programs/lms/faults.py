@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 
 import dspy
+from dspy.clients.errors import wrap_error
+from dspy.lm15 import LM15Error
 
 from dspex_erl.errors import (
     ContextWindow,
@@ -22,13 +24,21 @@ from dspex_erl.errors import (
     ProgramFailed,
     RateLimited,
 )
+from dspex_erl.programs.lms.deadline import leave_if_late
 
-__all__ = ["as_error", "scrubbed"]
+__all__ = ["as_error", "leave_if_no_time", "scrubbed"]
 
 _LENGTH = 200
 
 # What looks like a key, whoever's it is: a server may shorten it to its ends, or put stars in.
-_KEYS = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_][\w*.…-]{4,}|(?i:bearer|basic|api[-_ ]?key\s*[:=]?)\s+\S+")
+_KEYS = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_][\w*.…-]{4,}|(?i:bearer\s+|basic\s+|api[-_ ]?key\s*[:=]\s*)\S+")
+_MASKED = re.compile(r"[^\s'\",;:()]*(?:\*{2,}|…|\.{3,}|•{2,}|[xX]{4,})[^\s'\",;:()]*")
+
+_SHORTEST = 4
+"""A key of fewer characters is none: it is what people write where a key must be, and may be in any text."""
+
+_ENDS = 4
+"""So many characters of a key's beginning or end are as good as the key, where a server shows no more of it."""
 
 _KINDS: tuple[tuple[type[BaseException], type[LMError], str], ...] = (
     (dspy.ContextWindowExceededError, ContextWindow, "expected a prompt that the model can read, got one that is too long"),
@@ -71,15 +81,41 @@ def _as_error(error: BaseException, secrets: tuple[str, ...]) -> DspexError:
 
 
 def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` without secrets and what looks like one, on one line of at most 200 characters.
+    """``text`` without secrets, parts of them, and what looks like one, on one line of at most 200 characters.
 
     >>> scrubbed("Incorrect API key provided: sk-12345678", ())
     'Incorrect API key provided: ***'
+    >>> scrubbed("No account has the key hunt****ty22, which ends in ty22", ("hunter-seventy22",))
+    'No account has the key ***, which ends in ***'
     """
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST]
     for secret in secrets:
         text = text.replace(secret, "***")
-    text = " ".join(_KEYS.sub("***", text[: 10 * _LENGTH]).split())
+    # Only now: a cut could leave half of a secret. What follows takes time that is quadratic in the text.
+    text = text[: 10 * _LENGTH]
+    for secret in secrets:
+        if len(secret) > 2 * _ENDS:
+            text = _without_ends(text, secret)
+    text = " ".join(_KEYS.sub("***", text).split())
     return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
+
+
+def _without_ends(text: str, secret: str) -> str:
+    """``text`` without what a server leaves of a key that it does not want to repeat."""
+
+    def mask(found: re.Match[str]) -> str:
+        word = found.group()
+        return "***" if word.startswith(secret[:2]) or secret[-2:] in word else word
+
+    text = _MASKED.sub(mask, text)
+    ends = "|".join(map(re.escape, (secret[:_ENDS], secret[-_ENDS:])))
+    return re.sub(rf"(?<!\w)(?:{ends})(?!\w)", "***", text)
+
+
+def leave_if_no_time(request: object, error: LM15Error) -> None:
+    """Leaves the run if ``request``, which failed with ``error``, would be tried again, and too late."""
+    if dspy.is_retryable_lm_error(wrap_error(error, model="")):
+        leave_if_late(request, error, error.retry_after)
 
 
 def _said(error: BaseException) -> str:

@@ -8,8 +8,10 @@ schema, so that it parses; whether it is right is another matter. With ``DSPEX_G
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dspy.lm15 import InvalidRequestError, Message, Request, Response, ServerError, TextPart, Usage
@@ -97,17 +99,16 @@ class Local:
 
 
 class AsyncLocal:
-    """The same for an event loop: the computation is on a thread, one for all requests."""
+    """The same for an event loop: all requests are computed on one thread beside it."""
 
     def __init__(self, engine: Local) -> None:
         self._engine = engine
-        self._turns: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._thread = ThreadPoolExecutor(1, "dspex_erl-local")
 
     async def complete(self, request: Request) -> Response:
         """One answer. A request that is cancelled while it waits is never computed."""
-        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with turn:
-            return await asyncio.to_thread(self._engine.complete, request)
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run, self._engine.complete, request)
 
 
 def _body(request: Request) -> dict[str, Any]:

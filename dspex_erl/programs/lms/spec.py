@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from dspex_erl.errors import BadRequest
 from dspex_erl.programs.config import CONFIG, check_config
@@ -106,16 +107,17 @@ def parse_lm(given: Any) -> LMSpec:
     variable = _text(given, "api_key_env")
     if key and variable:
         raise BadRequest("expected api_key or api_key_env, got both, at lm")
-    base = _text(given, "api_base")
-    if base is not None and not base.startswith(("http://", "https://")):
-        raise BadRequest("expected a URL that begins with http:// or https://, got another text, at lm.api_base")
+    if key and not key.isascii():
+        raise BadRequest("expected a key of ASCII characters, got others, at lm.api_key")
+    # A model that is scripted to fail is meant to be seen failing.
+    retries = 0 if model == "scripted" else 3
     return LMSpec(
         model,
-        base.rstrip("/") if base else None,
+        _base(given),
         Secret(key) if key else None,
-        variable,
+        variable or None,
         _number(given, "timeout_s", 600.0, 0.001, 86_400.0),
-        int(_number(given, "num_retries", 3, 0, 100, whole=True)),
+        int(_number(given, "num_retries", retries, 0, 100, whole=True)),
         _cache(given),
         check_config({name: given[name] for name in (*CONFIG, "stop") if given.get(name) is not None}, "lm"),
         _answers(given, model),
@@ -132,12 +134,30 @@ def _text(given: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _number(given: dict[str, Any], name: str, default: float, least: float, most: float, whole: bool = False) -> float:
+def _base(given: dict[str, Any]) -> str | None:
+    base = _text(given, "api_base")
+    if not base:
+        return None
+    try:
+        parts = urlsplit(base)
+        # Reading the port is what checks it.
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in base
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadRequest("expected a URL such as http://host:8000/v1, got another text, at lm.api_base")
+    if parts.username is not None or parts.query or parts.fragment:
+        # A base is shown and exported, a key is not.
+        raise BadRequest("expected a URL without user, query and fragment (a key belongs into api_key), got one with, at lm.api_base")
+    return base.rstrip("/")
+
+
+def _number(given: dict[str, Any], name: str, default: float, least: float, most: float, whole: bool = False, where: str = "lm") -> float:
     value = given.get(name)
     if value is None:
         return default
     if not isinstance(value, int if whole else (int, float)) or isinstance(value, bool) or not least <= value <= most:
-        raise BadRequest(f"expected a number from {least:g} to {most:g}, got {str(value)[:32]!r}, at lm.{name}")
+        raise BadRequest(f"expected a number from {least:g} to {most:g}, got {type(value).__name__}, at {where}.{name}")
     return value  # type: ignore[no-any-return]
 
 
@@ -157,6 +177,13 @@ def _answers(given: dict[str, Any], model: str) -> tuple[Any, ...]:
     if not isinstance(answers, list) or len(answers) > MAX_ANSWERS:
         raise BadRequest(f"expected a list of at most {MAX_ANSWERS} answers, got {type(answers).__name__}, at lm.answers")
     for index, answer in enumerate(answers):
-        if not isinstance(answer, (str, dict)) or isinstance(answer, dict) and not all(isinstance(name, str) for name in answer):
-            raise BadRequest(f"expected a text or a map from fields to values, got {type(answer).__name__}, at lm.answers[{index}]")
+        _check_answer(answer, f"lm.answers[{index}]")
     return tuple(answers)
+
+
+def _check_answer(answer: Any, where: str) -> None:
+    if not isinstance(answer, (str, dict)) or isinstance(answer, dict) and not all(isinstance(name, str) for name in answer):
+        raise BadRequest(f"expected a text or a map from fields to values, got {type(answer).__name__}, at {where}")
+    for name in ("delay_ms", "retry_after_ms"):
+        if name in answer and isinstance(answer, dict):
+            _number({name: answer[name]}, name, 0, 0, 86_400_000, where=where)
