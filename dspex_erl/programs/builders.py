@@ -98,11 +98,12 @@ def _custom(kind: ModuleKind, signature: Any, arguments: dict[str, Any]) -> dspy
     factory = load_path(kind.path or "")
     if not (inspect.isclass(factory) and issubclass(factory, dspy.Module)):
         raise BadRequest(f"expected {kind.path!r} to be a class of dspy.Module, got {type(factory).__name__}")
-    parameters = inspect.signature(factory).parameters
-    if signature is not None and "signature" in parameters:
+    # Of the class itself it would be the signature of DSPy's metaclass, which takes anything.
+    takes = inspect.signature(factory.__init__)
+    if signature is not None and "signature" in takes.parameters:
         arguments = {**arguments, "signature": signature}
     try:
-        inspect.signature(factory).bind(**arguments)
+        takes.bind(None, **arguments)
     except TypeError as error:
         raise BadRequest(f"expected the arguments of {kind.path!r}, but {error}, at module_args") from None
     return factory(**arguments)

