@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dspex_erl.bridge.commands import Bridge, Pending
+from dspex_erl.bridge.commands import Bridge, Started
 from dspex_erl.bridge.dialect import Fields, reply
 from dspex_erl.errors import WorkerError
 from dspex_erl.runtime.worker import current
@@ -129,7 +129,8 @@ def create_program(session: Any, program: Any, spec: Any) -> Any:
 
 
 def execute_program(session: Any, program: Any, inputs: Any, opts: Any = None) -> Any:
-    """Runs a program. ``opts`` are ``timeout`` (milliseconds, or ``infinity``; 120 000 unless told) and ``config``.
+    """Runs a program. ``opts`` are ``timeout`` (milliseconds, or ``infinity``; 120 000 unless told), ``config``, and
+    ``idempotency_key``: a call with the key of an earlier one runs nothing and gets the same reply.
 
     Returns ``{status: "executed", program_id, session_id, worker_id, result, usage, duration_ms, cached}``; the keys of ``result`` are
     atoms if those of ``inputs`` were. In a worker that serves several calls at once it returns a coroutine that gives this.
@@ -147,7 +148,7 @@ def execute_program(session: Any, program: Any, inputs: Any, opts: Any = None) -
     return _later(pending) if overlapping() else reply(pending.run())
 
 
-def _later(pending: Pending) -> Coroutine[Any, Any, Any]:
+def _later(pending: Started) -> Coroutine[Any, Any, Any]:
     async def run() -> Any:
         return reply(await pending.arun())
 

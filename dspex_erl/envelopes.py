@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspex_erl import __version__
 from dspex_erl.api import bridge, overlapping, shutdown
-from dspex_erl.bridge.commands import Bridge, Pending
+from dspex_erl.bridge.commands import STARTED, Bridge, Started
 from dspex_erl.bridge.dialect import Fields, plain, reply
 from dspex_erl.bridge.identity import default_session
 from dspex_erl.errors import BadRequest, Cancelled, DspexError, ImportFailed, ProgramFailed, UnknownCommand
@@ -63,7 +63,7 @@ COMMANDS: dict[str, Command] = {
 """Every command by its name."""
 
 _requests_lock = threading.Lock()
-_requests: dict[str, Pending] = {}
+_requests: dict[str, Started] = {}
 
 
 def _stopping() -> Fields:
@@ -119,7 +119,7 @@ def handle_command(command: Any, args: Any = None) -> Any:
 
 def _finished(started: Any, finish: Callable[[Any], Any], fail: Callable[[BaseException], Any] | None = None) -> Any:
     """What ``finish`` makes of the value of ``started``, now or, for a run that may overlap with others, when it is there."""
-    if not isinstance(started, Pending):
+    if not isinstance(started, STARTED):
         return finish(started)
     if overlapping():
         return _finished_later(started, finish, fail)
@@ -131,7 +131,7 @@ def _finished(started: Any, finish: Callable[[Any], Any], fail: Callable[[BaseEx
         return fail(error)
 
 
-async def _finished_later(started: Pending, finish: Callable[[Any], Any], fail: Callable[[BaseException], Any] | None) -> Any:
+async def _finished_later(started: Started, finish: Callable[[Any], Any], fail: Callable[[BaseException], Any] | None) -> Any:
     try:
         return finish(await started.arun())
     except Exception as error:
@@ -323,7 +323,7 @@ def _tracked(started: Any, request_id: str | None, context: dict[str, Any], trac
         over()
         return _error(error, context, traceback)
 
-    if isinstance(started, Pending) and request_id is not None:
+    if isinstance(started, STARTED) and request_id is not None:
         with _requests_lock:
             _requests[request_id] = started
     return _finished(started, success, failure)
@@ -342,5 +342,5 @@ def cancel(request_id: Any) -> Any:
         pending = _requests.get(plain(request_id))
     if pending is None:
         return reply(Fields(status="not_found"))
-    pending.execution.stop(Cancelled("expected the run to end, got a cancellation by its caller"))
+    pending.stop(Cancelled("expected the run to end, got a cancellation by its caller"))
     return reply(Fields(status="cancelled"))

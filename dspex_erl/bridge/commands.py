@@ -21,26 +21,29 @@ from dspex_erl.programs.spec import ProgramSpec, parse_spec
 from dspex_erl.programs.values import check_inputs
 from dspex_erl.sessions import Clock, Program, Registry, Session, check_id
 from dspex_erl.sessions.clock import timestamp
+from dspex_erl.sessions.once import Once, Repeated
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from dspex_erl.programs.execution import Execution, Outcome
     from dspex_erl.sessions.session import Usage
 
-__all__ = ["EXECUTE_TIMEOUT_MS", "Bridge", "Pending"]
+__all__ = ["EXECUTE_TIMEOUT_MS", "STARTED", "Bridge", "Pending", "Promised", "Started"]
 
 EXECUTE_TIMEOUT_MS = 120_000
 """How long ``execute_program`` waits unless it is told otherwise: many an answer of a language model takes longer than 5 s."""
 
 _MAX_TIMEOUT_MS = 2**31
 
-_EXECUTE_OPTIONS = ("timeout", "config")
+_EXECUTE_OPTIONS = ("timeout", "config", "idempotency_key")
 
 
 class Pending:
     """A run that was accepted and has not begun: everything that can be wrong with a request was found before there is one."""
 
     def __init__(self, execution: Execution, session: Session, program: Program, inputs: Any, worker_id: str) -> None:
-        self.execution = execution
+        self._execution = execution
         self._session = session
         self._program = program
         self._inputs = inputs
@@ -49,7 +52,7 @@ class Pending:
     def run(self) -> Fields:
         """Runs in this thread and returns the reply."""
         try:
-            return self._reply(self.execution.run())
+            return self._reply(self._execution.run())
         except BaseException:
             self._session.statistics.count("errors")
             raise
@@ -57,10 +60,14 @@ class Pending:
     async def arun(self) -> Fields:
         """Runs on this event loop and returns the reply."""
         try:
-            return self._reply(await self.execution.arun())
+            return self._reply(await self._execution.arun())
         except BaseException:
             self._session.statistics.count("errors")
             raise
+
+    def stop(self, error: BaseException) -> None:
+        """Ends the run as soon as it can be ended; its caller gets ``error``."""
+        self._execution.stop(error)
 
     def _reply(self, outcome: Outcome) -> Fields:
         self._program.executions += 1
@@ -74,6 +81,50 @@ class Pending:
             duration_ms=round(outcome.seconds * 1000, 3),
             cached=outcome.cached,
         )
+
+
+class Promised:
+    """A run whose reply others wait for as well."""
+
+    def __init__(self, pending: Pending, once: Once, key: str, future: Future[Any]) -> None:
+        self._pending = pending
+        self._once = once
+        self._key = key
+        self._future = future
+
+    def run(self) -> Fields:
+        """As :meth:`Pending.run`, for all who wait."""
+        try:
+            return self._kept(self._pending.run())
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    async def arun(self) -> Fields:
+        """As :meth:`Pending.arun`, for all who wait."""
+        try:
+            return self._kept(await self._pending.arun())
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def stop(self, error: BaseException) -> None:
+        """Ends the run for all who wait."""
+        self._pending.stop(error)
+
+    def _kept(self, reply: Fields) -> Fields:
+        self._future.set_result(reply)
+        return reply
+
+    def _failed(self, error: BaseException) -> None:
+        self._once.forget(self._key)
+        self._future.set_exception(error)
+
+
+STARTED = (Pending, Repeated, Promised)
+"""What a run that was accepted can be: each has ``run``, ``arun`` and ``stop``."""
+
+Started = Pending | Repeated | Promised
 
 
 class Bridge:
@@ -147,21 +198,35 @@ class Bridge:
             fingerprint=made.fingerprint,
         )
 
-    def prepare(self, session: Any, program: Any, inputs: Any, opts: Any = None) -> Pending:
+    def prepare(self, session: Any, program: Any, inputs: Any, opts: Any = None) -> Started:
         """Everything of ``execute_program`` but the run itself."""
         with self._command(session) as found:
-            chosen = self.registry.program(found, check_id(plain(program), "program"))
             options = _options(opts, _EXECUTE_OPTIONS)
-            seconds = _seconds(options.get("timeout", EXECUTE_TIMEOUT_MS), found)
-            config = {**found.settings.config, **chosen.spec.config, **check_config(options.get("config"), "options.config")}
-            values = _inputs(chosen.spec, plain(inputs, "inputs"))
-            ready = built(chosen)
-            # DSPy is there now, and with it may come what needs it.
-            from dspex_erl.programs.execution import Execution
-            from dspex_erl.programs.models import adapter_of, model_of
+            key = options.get("idempotency_key")
+            if key is None:
+                return self._pending(found, program, inputs, options)
+            claimed = found.once.claim(key, (plain(program), plain(inputs, "inputs")))
+            if isinstance(claimed, Repeated):
+                return claimed
+            try:
+                return Promised(self._pending(found, program, inputs, options), found.once, key, claimed)
+            except BaseException as error:
+                found.once.forget(key)
+                claimed.set_exception(error)
+                raise
 
-            model = model_of(found)
-            execution = Execution(found, ready, model, adapter_of(found, model), values, config, self.clock, seconds)
+    def _pending(self, found: Session, program: Any, inputs: Any, options: dict[str, Any]) -> Pending:
+        chosen = self.registry.program(found, check_id(plain(program), "program"))
+        seconds = _seconds(options.get("timeout", EXECUTE_TIMEOUT_MS), found)
+        config = {**found.settings.config, **chosen.spec.config, **check_config(options.get("config"), "options.config")}
+        values = _inputs(chosen.spec, plain(inputs, "inputs"))
+        ready = built(chosen)
+        # DSPy is there now, and with it may come what needs it.
+        from dspex_erl.programs.execution import Execution
+        from dspex_erl.programs.models import adapter_of, model_of
+
+        model = model_of(found)
+        execution = Execution(found, ready, model, adapter_of(found, model), values, config, self.clock, seconds)
         return Pending(execution, found, chosen, inputs, self.worker_id)
 
     def execute_program(self, session: Any, program: Any, inputs: Any, opts: Any = None) -> Fields:

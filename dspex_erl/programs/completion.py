@@ -115,7 +115,7 @@ def _with_grammar(lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> dict[st
 
 
 def _first(signature: Any) -> str:
-    return next(iter(signature.output_fields))
+    return str(next(iter(signature.output_fields)))
 
 
 def _titles(signature: Any) -> dict[str, str]:

@@ -38,7 +38,12 @@ def check_config(given: Any, where: str) -> dict[str, Any]:
         if name not in CONFIG:
             raise BadRequest(f"expected a setting out of {', '.join(CONFIG)}, stop, got {str(name)[:64]!r}, at {where}")
         types, least, most = CONFIG[name]
-        if not isinstance(value, types) or isinstance(value, bool) or not least <= value <= most:
+        if (
+            not isinstance(value, (int, float))
+            or not isinstance(value, types)
+            or isinstance(value, bool)
+            or not least <= value <= most
+        ):
             got = repr(value) if isinstance(value, (int, float)) and abs(value) < 1e18 else type(value).__name__
             kind = "a number" if float in types else "an integer"
             raise BadRequest(f"expected {kind} from {least:g} to {most:g}, got {got}, at {where}.{name}")

@@ -21,6 +21,7 @@ from dspex_erl.errors import (
     SessionNotFound,
 )
 from dspex_erl.sessions.clock import Clock
+from dspex_erl.sessions.once import Once
 from dspex_erl.sessions.session import Program, Session, Settings, Statistics, new_namespace
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Registry:
             namespace, session.namespace = session.namespace, new_namespace()
             model, session.model = session.model, None
             session.statistics = Statistics()
+            session.once = Once()
         session.stop_runs(Cancelled("expected the run to end, got a reset of its session"))
         self._forget(namespace, model)
         return count

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dspex_erl.sessions.once import Once
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -115,6 +117,7 @@ class Session:
         self.runs: set[Run] = set()
         self.state = "running"
         self.namespace = new_namespace()
+        self.once = Once()
         self.model: Any = None
         self.model_lock = Lock()
 

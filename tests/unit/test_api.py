@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -475,3 +476,52 @@ class TestRegisteredModules:
     def test_what_cannot_be_registered(self, name: Any, path: Any) -> None:
         with pytest.raises(BadRequest):
             dspex_erl.register_module(name, path)
+
+
+class TestIdempotency:
+    ASK = ("qa", {"question": "Why?"})
+
+    def test_the_second_call_gets_the_reply_of_the_first(self, session: str) -> None:
+        dspex_erl.configure_lm(session, {**scripted({"answer": "one"}, {"answer": "two"}), "cache": False})
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        first, second = (dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"}) for _ in range(2))
+        assert first == second
+        assert dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "l"})["result"] == {b"answer": b"two"}
+
+    def test_one_that_failed_can_be_tried_again(self, session: str) -> None:
+        dspex_erl.configure_lm(session, {**scripted({"error": "lm_refused"}, {"answer": "two"}), "num_retries": 0})
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        with pytest.raises(LMRefused):
+            dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})
+        assert dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})["result"] == {b"answer": b"two"}
+
+    def test_a_call_that_never_began_can_be_tried_again(self, session: str) -> None:
+        with pytest.raises(ProgramNotFound):
+            dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        assert dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})["status"] == b"executed"
+
+    def test_a_key_is_for_one_question(self, session: str) -> None:
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})
+        with pytest.raises(BadRequest, match="idempotency_key"):
+            dspex_erl.execute_program(session, "qa", {"question": "How?"}, {"idempotency_key": "k"})
+
+    def test_two_at_once_run_once(self, session: str) -> None:
+        dspex_erl.configure_lm(session, scripted({"delay_ms": 300, "answer": "one"}))
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(dspex_erl.execute_program, session, *self.ASK, {"idempotency_key": "k"}) for _ in range(4)]
+        assert [call.result()["result"] for call in calls] == [{b"answer": b"one"}] * 4
+
+    def test_a_reset_forgets(self, session: str) -> None:
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})
+        dspex_erl.reset_state(session)
+        with pytest.raises(ProgramNotFound):
+            dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": "k"})
+
+    @pytest.mark.parametrize("key", ["", 7, "k" * 256, ["k"]])
+    def test_keys_that_are_none(self, session: str, key: Any) -> None:
+        with pytest.raises(BadRequest, match="idempotency_key"):
+            dspex_erl.execute_program(session, *self.ASK, {"idempotency_key": key})

@@ -92,7 +92,7 @@ def _remote(spec: LMSpec, key: str | None) -> Model:
 
     from dspex_erl.programs.lms.engine import AsyncEngine, Engine, Route
 
-    secrets = () if key is None else (key,)
+    secrets: tuple[str, ...] = () if key is None else (key,)
     try:
         route = Route(spec.model, spec.api_base, key, spec.timeout_s)
         secrets = route.secrets
@@ -113,7 +113,9 @@ def _through_litellm(spec: LMSpec, key: str | None) -> Model:
 
         litellm = _get_litellm()
     except ImportError:
-        raise LMUnavailable(f"expected LiteLLM to be installed for {spec.model[:64]!r} (pip install litellm), got no such module") from None
+        raise LMUnavailable(
+            f"expected LiteLLM to be installed for {spec.model[:64]!r} (pip install litellm), got no such module"
+        ) from None
     try:
         litellm.get_llm_provider(spec.model)
     except Exception:

@@ -65,7 +65,9 @@ class Route:
 
     def provider_over(self, transport: Any, engine: Any) -> Any:
         """The provider's client over ``transport``. Nothing of the environment is used if a key or an address was given."""
-        config = RouterConfig(api_keys=self._keys, base_urls=self._bases, transport=transport, env=None if self._keys is None else {})
+        config = RouterConfig(
+            api_keys=self._keys, base_urls=self._bases, transport=transport, env=None if self._keys is None else {}
+        )
         return engine(config).router.lm(self._target)
 
     def addressed(self, request: Request) -> Request:

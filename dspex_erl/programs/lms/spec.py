@@ -148,17 +148,21 @@ def _base(given: dict[str, Any]) -> str | None:
         raise BadRequest("expected a URL such as http://host:8000/v1, got another text, at lm.api_base")
     if parts.username is not None or parts.query or parts.fragment:
         # A base is shown and exported, a key is not.
-        raise BadRequest("expected a URL without user, query and fragment (a key belongs into api_key), got one with, at lm.api_base")
+        raise BadRequest(
+            "expected a URL without user, query and fragment (a key belongs into api_key), got one with, at lm.api_base"
+        )
     return base.rstrip("/")
 
 
-def _number(given: dict[str, Any], name: str, default: float, least: float, most: float, whole: bool = False, where: str = "lm") -> float:
+def _number(
+    given: dict[str, Any], name: str, default: float, least: float, most: float, whole: bool = False, where: str = "lm"
+) -> float:
     value = given.get(name)
     if value is None:
         return default
     if not isinstance(value, int if whole else (int, float)) or isinstance(value, bool) or not least <= value <= most:
         raise BadRequest(f"expected a number from {least:g} to {most:g}, got {type(value).__name__}, at {where}.{name}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _cache(given: dict[str, Any]) -> bool:
