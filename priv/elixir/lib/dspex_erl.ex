@@ -158,6 +158,12 @@ defmodule DSPexErl do
   @spec health_check(keyword) :: reply
   def health_check(options \\ []), do: command("health_check", [], options)
 
+  @doc """
+  Ends the Python process: what runs is finished, what comes is refused. The next call after that finds a new one, without sessions.
+  """
+  @spec shutdown(keyword) :: reply
+  def shutdown(options \\ []), do: command("shutdown", [], options)
+
   @doc "A session as a plain term without secrets, which `import_session/3` puts into a session of any worker."
   @spec export_session(session, keyword) :: {:ok, map} | {:error, Error.t()}
   def export_session(session, options \\ []) do
@@ -229,6 +235,7 @@ defmodule DSPexErl do
         {:reset_state, [:session], [:options]},
         {:get_stats, [:session], [:options]},
         {:health_check, [], [:options]},
+        {:shutdown, [], [:options]},
         {:export_session, [:session], [:options]},
         {:import_session, [:session, :snapshot], [:options]},
         {:call, [:session, :module, :function, :args], [:options]},

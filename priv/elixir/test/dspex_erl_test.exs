@@ -41,6 +41,24 @@ defmodule DSPexErlTest do
     end
   end
 
+  describe "the worker" do
+    @tag dspex: [python: true]
+    test "shuts down, and the next call finds another", %{session: session, connection: connection} do
+      first = DSPexErl.Connection.os_pid(connection)
+      assert %{status: "stopping"} = DSPexErl.shutdown!(connection: connection)
+      DSPexErl.Case.await(fn -> DSPexErl.Connection.os_pid(connection) == nil end)
+      DSPexErl.Case.assert_gone(first)
+      assert {:error, %Error{reason: :session_not_found}} = DSPexErl.get_session_info(session, connection: connection)
+      assert DSPexErl.Connection.os_pid(connection) != first
+    end
+
+    test "is healthy, and says what it is" do
+      assert %{status: "healthy", dspy: "3.4" <> _, version: version, pid: pid} = DSPexErl.health_check!()
+      assert version == to_string(Application.spec(:dspex_erl, :vsn))
+      assert pid == DSPexErl.Connection.os_pid(DSPexErl.Connection)
+    end
+  end
+
   describe "programs" do
     test "atoms in, atoms out; binaries in, binaries out", %{session: session} do
       DSPexErl.create_program!(session, "qa", "question -> answer")

@@ -37,9 +37,11 @@ defmodule Mix.Tasks.DspexErl.Setup do
   defp packages(nil, extras), do: extras |> Enum.flat_map(&@requirements[&1]) |> Enum.uniq()
 
   defp packages(source, extras) do
+    wanted = if extras == [], do: "", else: "[#{Enum.join(extras, ",")}]"
+
     case String.split(source, " @ ", parts: 2) do
-      [name, address] -> ["#{name}[#{Enum.join(extras, ",")}] @ #{address}"]
-      [path] -> ["#{path}[#{Enum.join(extras, ",")}]"]
+      [name, address] -> ["#{name}#{wanted} @ #{address}"]
+      [place] -> [if(File.dir?(place), do: Path.expand(place), else: place) <> wanted]
     end
   end
 
