@@ -94,7 +94,8 @@ defmodule DSPexErl do
 
   @doc """
   Runs a program. `timeout:` is #{@execute_timeout} ms unless told otherwise; when it is over, the work is stopped, not only the wait.
-  `config:` is a map of settings of the language model, for this run alone.
+  `config:` is a map of settings of the language model, for this run alone. A call with the `idempotency_key:` of an earlier one
+  runs nothing and gets the same reply.
 
       iex> DSPexErl.configure_lm!("doctest run", %{model: "echo"})
       iex> DSPexErl.create_program!("doctest run", "qa", "question -> answer")
@@ -107,7 +108,7 @@ defmodule DSPexErl do
   @spec execute_program(session, program, map | keyword, keyword) :: reply
   def execute_program(session, program, inputs, options \\ []) do
     timeout = Keyword.get(options, :timeout, @execute_timeout)
-    {own, call} = Keyword.split(options, [:config])
+    {own, call} = Keyword.split(options, [:config, :idempotency_key])
     opts = own |> plain() |> Map.put(:timeout, timeout)
     call = Keyword.put(call, :timeout, if(timeout == :infinity, do: :infinity, else: timeout + @grace))
     command("execute_program", [session, program, plain(inputs), opts], call)

@@ -131,6 +131,16 @@ defmodule DSPexErlTest do
       DSPexErl.Case.await(fn -> in_flight.() == 0 end)
     end
 
+    @tag dspex: [lm: %{model: "scripted", cache: false, answers: [%{answer: "one"}, %{answer: "two"}]}]
+    test "the same key, the same reply", %{session: session} do
+      DSPexErl.create_program!(session, "qa", "question -> answer")
+      ask = fn key -> DSPexErl.execute_program!(session, "qa", %{question: "Who?"}, idempotency_key: key) end
+      first = ask.("a")
+      assert %{result: %{answer: "one"}} = first
+      assert ask.("a") == first
+      assert %{result: %{answer: "two"}} = ask.("b")
+    end
+
     test "there and back as a snapshot", %{session: session} do
       DSPexErl.create_program!(session, "qa", "question -> answer")
       snapshot = DSPexErl.export_session!(session)
