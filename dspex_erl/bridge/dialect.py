@@ -133,11 +133,11 @@ def _reply(value: Any, atom: Callable[[str], Any], mapping: Callable[[Any], Any]
 
 def _classes() -> tuple[Callable[[str], Any], Callable[[Any], Any]]:
     """The atoms and maps of whoever encodes the reply: ErlPort if its own Python side runs this process, else this package."""
-    if "erlport.cli" in sys.modules:
-        import erlport
-
-        return _erlport_atom(erlport.Atom), erlport.Map
-    return Atom, dict
+    theirs = sys.modules.get("erlport.erlterms")
+    if theirs is None or theirs.Atom is ByteAtom:
+        # Nobody has imported ErlPort, or what goes by its name is this package's stand-in for it.
+        return Atom, dict
+    return _erlport_atom(theirs.Atom), getattr(theirs, "Map", dict)
 
 
 def _erlport_atom(kind: Callable[[bytes], Any]) -> Callable[[str], Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 import pytest
@@ -92,3 +94,41 @@ class TestReply:
         codec = Codec(strings=strings)
         decoded = codec.decode(codec.encode(made))
         assert plain(decoded) == {"status": "ok", "nothing": None, "result": {"é": "日"}}
+
+
+class TestUnderErlPortsOwnPythonSide:
+    """ErlPort encodes its own classes only, and is told from this package's stand-in for it by its ``Atom``."""
+
+    @pytest.fixture
+    def theirs(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        module = types.ModuleType("erlport.erlterms")
+        module.Atom = type("Atom", (bytes,), {})  # type: ignore[attr-defined]
+        module.Map = type("Map", (dict,), {})  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "erlport.erlterms", module)
+        return module
+
+    def test_replies_are_of_its_classes(self, theirs: Any) -> None:
+        made = reply(Fields(status="ok", nothing=None, result={"answer": ["x"]}))
+        assert type(made) is theirs.Map
+        assert [type(key) for key in made] == [theirs.Atom] * 3
+        assert made == {b"status": b"ok", b"nothing": b"nil", b"result": {b"answer": [b"x"]}}
+        assert type(made[b"nothing"]) is theirs.Atom
+        assert type(made[b"result"]) is theirs.Map
+        assert [type(key) for key in made[b"result"]] == [bytes]
+
+    def test_its_atoms_are_understood(self, theirs: Any) -> None:
+        term = theirs.Map({theirs.Atom(b"model"): theirs.Atom(b"echo"), theirs.Atom(b"n"): theirs.Atom("é".encode("latin-1"))})
+        assert plain(term) == {"model": "echo", "n": "é"}
+        assert has_atom_keys(term)
+        assert reply(named({"answer": 1}, term)) == {b"answer": 1}
+        assert plain(theirs.Atom(b"undefined")) is None
+
+    def test_an_older_one_without_maps(self, theirs: Any) -> None:
+        del theirs.Map
+        assert type(reply(Fields(status="ok"))) is dict
+
+    def test_the_stand_in_is_not_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        module = types.ModuleType("erlport.erlterms")
+        module.Atom = ByteAtom  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "erlport.erlterms", module)
+        assert [type(key) for key in reply(Fields(status="ok"))] == [Atom]
