@@ -11,6 +11,7 @@ import json
 from typing import Any, Literal, get_args, get_origin
 
 import dspy
+import pydantic
 from dspy.adapters.utils import parse_value
 from dspy.utils.exceptions import AdapterParseError
 
@@ -30,12 +31,23 @@ _RULES = {
 }
 
 
+class _JSONAdapter(dspy.JSONAdapter):  # type: ignore[misc]
+    """DSPy's, which asks for any object where a field is a map with keys of the model's own; a small model needs the schema there too."""
+
+    def _prepare_response_format(self, lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> None:
+        super()._prepare_response_format(lm, lm_kwargs, signature)
+        if _takes_grammar(lm) and lm_kwargs.get("response_format") == {"type": "json_object"}:
+            fields: dict[str, Any] = {name: (field.annotation, ...) for name, field in signature.output_fields.items()}
+            schema = pydantic.create_model("Answer", **fields).model_json_schema()
+            lm_kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
 class CompletionAdapter(dspy.Adapter):  # type: ignore[misc]
     """Asks for a continuation and reads it line by line. Holds nothing of a call."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._json = dspy.JSONAdapter()
+        self._json = _JSONAdapter()
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
         if not _is_simple(signature):
@@ -108,10 +120,14 @@ def _is_simple(signature: Any) -> bool:
 
 
 def _with_grammar(lm: Any, lm_kwargs: dict[str, Any], signature: Any) -> dict[str, Any]:
-    if not getattr(getattr(lm, "engine", None), "takes_grammar", False):
+    if not _takes_grammar(lm):
         return lm_kwargs
     schema = {"name": GRAMMAR, "schema": {"grammar": grammar_of(signature)}}
     return {**lm_kwargs, "response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _takes_grammar(lm: Any) -> bool:
+    return bool(getattr(getattr(lm, "engine", None), "takes_grammar", False))
 
 
 def _first(signature: Any) -> str:

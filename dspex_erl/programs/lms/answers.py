@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 from decimal import Decimal
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from dspex_erl.programs.lms.calls import AdapterCall
+if TYPE_CHECKING:
+    from dspex_erl.programs.lms.calls import AdapterCall
 
 __all__ = ["echoed", "rendered"]
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
 from dspex_erl.errors import BadRequest, LMAuth, LMUnavailable
 from dspex_erl.programs.lms.calls import Remember
-from dspex_erl.programs.lms.spec import LMSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dspex_erl.programs.lms.spec import LMSpec
 
 __all__ = ["Model", "build_model"]
 

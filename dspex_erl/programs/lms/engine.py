@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspy._vendor.lm15.registry import lookup
 from dspy._vendor.lm15.transports import StdlibAsyncTransport, StdlibTransport
@@ -23,6 +22,9 @@ from dspy.lm15 import LM15Error, Request, Response, RouterConfig
 
 from dspex_erl.programs.lms.deadline import seconds_left
 from dspex_erl.programs.lms.faults import leave_if_no_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["MAX_CONNECTIONS", "AsyncEngine", "Engine", "Route"]
 

@@ -6,11 +6,10 @@ The texts of a server are cut and scrubbed, for some servers repeat the key that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import dspy
 from dspy.clients.errors import wrap_error
-from dspy.lm15 import LM15Error
 
 from dspex_erl.errors import (
     ContextWindow,
@@ -25,6 +24,11 @@ from dspex_erl.errors import (
     RateLimited,
 )
 from dspex_erl.programs.lms.deadline import leave_if_late
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dspy.lm15 import LM15Error
 
 __all__ = ["as_error", "leave_if_no_time", "scrubbed"]
 

@@ -27,6 +27,6 @@ def test_the_default_is_dspys_own() -> None:
 
 @pytest.mark.parametrize("given", [None, 7, "", "Chat", "dspy.ChatAdapter", "x" * 1000, ["chat"]])
 def test_refused(given: Any) -> None:
-    with pytest.raises(BadRequest, match="chat, json, xml, completion, got .*, at options.adapter") as caught:
+    with pytest.raises(BadRequest, match=r"chat, json, xml, completion, got .*, at options.adapter") as caught:
         check_adapter(given)
     assert len(str(caught.value)) < 200

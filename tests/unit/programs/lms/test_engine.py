@@ -241,7 +241,10 @@ class TestFaults:
             asked(build(server))
 
     def test_when_to_come_back(self, asked: Any, build: Any) -> None:
-        with LMServer(answers=[Fault(429, "slow down", {"Retry-After": "7"})]) as server, pytest.raises(dspy.LMRateLimitError) as caught:
+        with (
+            LMServer(answers=[Fault(429, "slow down", {"Retry-After": "7"})]) as server,
+            pytest.raises(dspy.LMRateLimitError) as caught,
+        ):
             asked(build(server))
         assert caught.value.retry_after == 7
 
