@@ -13,6 +13,7 @@ import sysconfig
 from setuptools import Extension, setup
 
 SOURCES = "dspex_erl/etf/_speedups"
+PARTS = ("module", "reader", "names", "decoder", "writer", "encoder", "text", "fast", "wire")
 OLDEST = "0x030A0000"
 
 
@@ -33,7 +34,7 @@ def _extension(limited: bool) -> Extension:
         flags, links = [], []
     return Extension(
         "dspex_erl.etf._speedups",
-        sources=[f"{SOURCES}/{name}.c" for name in ("module", "reader", "names", "decoder", "writer", "encoder", "text", "fast")],
+        sources=[f"{SOURCES}/{name}.c" for name in PARTS],
         depends=[f"{SOURCES}/{name}.h" for name in ("common", "reader", "writer")],
         define_macros=[("Py_LIMITED_API", OLDEST)] if limited else [],
         extra_compile_args=flags,

@@ -8,10 +8,22 @@
 
 from __future__ import annotations
 
-import sys
+# Before all else, as what comes next takes a while: Ctrl-C in a terminal is for the shell that Erlang runs in, though the whole foreground
+# group gets it. A handler and not SIG_IGN, which children would inherit. And _signal, because signal adds enumerations to it, which
+# take a quarter as long to import as Python to start.
+import _signal  # type: ignore[import-not-found]
 
-from dspex_erl import compat
-from dspex_erl.runtime import options, worker
+_signal.signal(_signal.SIGINT, lambda _number, _frame: None)
+
+# Nothing that is made while modules are imported is garbage, and looking for some takes as long as a tenth of that.
+import gc  # noqa: E402
+
+gc.disable()  # worker.serve() enables it again
+
+import sys  # noqa: E402
+
+from dspex_erl import compat  # noqa: E402
+from dspex_erl.runtime import options, worker  # noqa: E402
 
 __all__ = ["main"]
 

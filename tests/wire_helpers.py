@@ -118,9 +118,12 @@ class ConnectionPair:
         """Carries ``count`` bytes, or all, to ``role``. Returns what it makes of them."""
         wire = self.wires[role]
         count = len(wire) if count is None else min(count, len(wire))
-        self.ends[role].feed(bytes(wire[:count]))
+        data = bytes(wire[:count])
         del wire[:count]
-        return events(self.ends[role], self.at_once)
+        if self.at_once:
+            return self.ends[role].receive(data)
+        self.ends[role].feed(data)
+        return events(self.ends[role])
 
     def tell(self, role: str, event: Event) -> Event:
         """``role`` sends ``event``; returns the one event that its peer gets."""

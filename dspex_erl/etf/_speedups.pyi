@@ -1,5 +1,6 @@
-"""The twins in C of the classes in ``_pure_decoder`` and ``_pure_encoder``, where each is described."""
+"""The twins in C of ``_pure_decoder``, ``_pure_encoder`` and ``dspex_erl.wire._calls``, where each is described."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 from dspex_erl.etf._options import Options
@@ -15,3 +16,7 @@ class Encoder:
     def __new__(cls, options: Options) -> Encoder: ...
     def encode(self, term: Any, /) -> bytes: ...
     def encode_iovec(self, term: Any, /) -> list[bytes | memoryview]: ...
+
+def take_calls(
+    decode: Callable[[bytes], Any], data: bytes, packet: int, max_frame: int, in_flight: set[int], call: type[Any], /
+) -> tuple[list[Any], int]: ...

@@ -28,6 +28,9 @@ _ATOM_LENGTH = 255
 _PATHS = 4096
 """How many names of functions are kept split into their parts."""
 
+_UNKNOWN: tuple[str, list[str]] = ("", [])
+"""In the place of a name that is not among them; no module is called so."""
+
 
 class Calls:
     """Runs calls, with the hooks that user code may have set. ``encoder`` and ``decoder`` see each top-level value."""
@@ -38,31 +41,28 @@ class Calls:
         self._paths: dict[tuple[Any, Any], tuple[str, list[str]]] = {}
 
     def run(self, call: Call) -> Any:
-        """What ``call`` returns, or the coroutine that it began. Raises whatever the function raises."""
+        """What ``call`` returns, or the coroutine that it began.
+
+        Raises ``ImportError`` and ``AttributeError`` when there is no such function, and whatever importing its module or the function itself
+        raises.
+        """
+        name, attributes = self._paths.get((call.module, call.function), _UNKNOWN)
+        function: Any = sys.modules.get(name)
+        if function is None:
+            function = self._resolve_first(call)
+        else:
+            for attribute in attributes:
+                function = getattr(function, attribute)
         if self.decoder is not None:
-            return self.resolve(call)(*map(self.decoder, call.args))
-        return self.resolve(call)(*call.args)
+            return function(*map(self.decoder, call.args))
+        return function(*call.args)
 
     def encoded(self, value: Any) -> Any:
         """``value`` as the user's encoder hook would have it sent."""
         return value if self.encoder is None else self.encoder(value)
 
-    def resolve(self, call: Call) -> Callable[..., Any]:
-        """The function that ``call`` names. Raises ``ImportError`` and ``AttributeError``, or what importing its module raises."""
-        key = (call.module, call.function)
-        path = self._paths.get(key)
-        if path is None:
-            return self._resolve_first(call)
-        name, attributes = path
-        target: Any = sys.modules.get(name)
-        if target is None:
-            return self._resolve_first(call)
-        for attribute in attributes:
-            target = getattr(target, attribute)
-        return target  # type: ignore[no-any-return]
-
     def _resolve_first(self, call: Call) -> Callable[..., Any]:
-        """Resolves by way of an import, which waits if another thread is in the middle of importing the module."""
+        """The function that ``call`` names, by way of an import, which waits if another thread is in the middle of importing the module."""
         name, attributes = call.module.name, call.function.name.split(".")
         target: Any = __import__(name, {}, {}, [attributes[0]])
         for attribute in attributes:
@@ -91,10 +91,11 @@ def _trace(error: BaseException) -> list[str]:
     try:
         from traceback import extract_tb, format_list
 
-        lines = format_list(extract_tb(error.__traceback__))
+        # Turned round before it is formatted, which writes once what repeats, and after it how often.
+        lines = format_list(extract_tb(error.__traceback__)[::-1])
     except BaseException:
         return []
-    return [_printable(line) for line in reversed(lines)]
+    return list(map(_printable, lines))
 
 
 def _printable(text: str) -> str:

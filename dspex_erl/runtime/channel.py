@@ -40,88 +40,102 @@ class Channel:
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._lock = allocate_lock()
-        self._held: list[bytes | memoryview] = []
+        #: What waits to be sent with the next answer, or by :meth:`flush`.
+        self.held: list[bytes | memoryview] = []
         self._held_bytes = 0
         self._held_since = 0.0
+        self._first = True
         #: Whether the peer has stopped reading.
         self.lost = False
-        #: The events out of what was read.
-        self.events = connection.events
 
-    def read(self) -> int:
-        """Waits for bytes and takes them in. Returns how many; 0 when the peer has closed the stream."""
+    def receive(self) -> list[Event] | None:
+        """Waits for bytes and returns the events that are whole by then: maybe none, and ``None`` when the peer has closed the stream.
+
+        Raises ``FrameTooLong``, for good, once the frame that is too long is the next one.
+        """
         connection = self.connection
+        self._first = True
         try:
-            if connection.pending_bytes():
+            if not connection.pending_bytes():
+                data = os.read(self.read_fd, BUFFER_SIZE)
+                return connection.receive(data) if data else None
+            # A frame whose length is too long counts as one that is there: no read is waited for before that is said.
+            if not connection.has_frame():
                 # Part of a frame is there, and the rest of it goes where that is.
                 count = os.readv(self.read_fd, [connection.buffer()])
+                if not count:
+                    return None
                 connection.received(count)
-                return count
-            data = os.read(self.read_fd, BUFFER_SIZE)
         except OSError:
             # Whatever the reason, nothing will come any more: EIO and ECONNRESET are how a terminal and a socket say goodbye.
-            return 0
-        connection.feed(data)
-        return len(data)
+            return None
+        return connection.events()
 
     def send(self, event: Event) -> None:
         """Sends ``event``, and with it everything held back.
 
         Raises what :meth:`dspex_erl.wire.Connection.send` raises, before anything was written, and ``ConnectionLost``.
         """
-        parts = self._parts(event)
+        try:
+            parts = self.connection.send(event)
+        except LocalProtocolError as error:
+            self._refuse(error)
         with self._lock:
-            if self._held or len(parts) > 1 or self.lost:
-                self._hold(parts)
+            if self.held or len(parts) > 1 or self.lost:
+                self.held += parts
+                self._held_bytes += sum(map(len, parts))
                 self._write_held()
                 return
-            part = parts[0]
+            data = parts[0]
             try:
-                written = os.write(self.write_fd, part)
-                if written < len(part):
-                    self._write_all([memoryview(part)[written:]])
+                written = os.write(self.write_fd, data)
+                if written < len(data):
+                    self._write_all([memoryview(data)[written:]])
             except OSError as error:
                 self._lose(error)
 
     def send_soon(self, event: Event) -> None:
-        """Like :meth:`send`, for a caller that promises to :meth:`flush` before it waits for anything."""
-        parts = self._parts(event)
+        """Like :meth:`send`, for a caller that promises to :meth:`flush` before it waits for anything.
+
+        The first event after a read leaves at once all the same: the peer may be asleep, and so wakes up while the next are made.
+        """
+        if self._first:
+            self._first = False
+            self.send(event)
+            return
+        try:
+            parts = self.connection.send(event)
+        except LocalProtocolError as error:
+            self._refuse(error)
         now = monotonic()
         with self._lock:
-            if not self._held:
+            if not self.held:
                 self._held_since = now
-            self._hold(parts)
+            self.held += parts
+            self._held_bytes += len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
             if self._held_bytes >= HOLD_BYTES or now - self._held_since >= HOLD_SECONDS:
                 self._write_held()
 
     def flush(self) -> None:
         """Writes what is held back. Raises ``ConnectionLost``."""
-        if self._held:
+        if self.held:
             with self._lock:
                 self._write_held()
 
-    def _parts(self, event: Event) -> list[bytes | memoryview]:
-        try:
-            return self.connection.send(event)
-        except LocalProtocolError as error:
-            if self.connection.state == CLOSED:
-                raise ConnectionLost("expected a peer that listens, got a closed connection") from error
-            raise
-
-    def _hold(self, parts: list[bytes | memoryview]) -> None:
-        self._held += parts
-        for part in parts:
-            self._held_bytes += len(part)
+    def _refuse(self, error: LocalProtocolError) -> NoReturn:
+        if self.connection.state == CLOSED:
+            raise ConnectionLost("expected a peer that listens, got a closed connection") from error
+        raise error
 
     def _write_held(self) -> None:
-        parts, size = self._held, self._held_bytes
-        self._held, self._held_bytes = [], 0
+        parts, size = self.held, self._held_bytes
+        self.held, self._held_bytes = [], 0
         if self.lost:
             raise ConnectionLost("expected a peer that reads, got a closed connection")
-        if size < 2 * HOLD_BYTES:
-            # Copying so little costs less than telling the system of so many pieces.
-            parts = [b"".join(parts)]
         try:
+            if size < 2 * HOLD_BYTES:
+                # Copying so little costs less than telling the system of so many pieces.
+                parts = [b"".join(parts)]
             self._write_all(parts)
         except OSError as error:
             self._lose(error)

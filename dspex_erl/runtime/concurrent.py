@@ -18,7 +18,7 @@ from collections import deque
 from time import monotonic, sleep
 
 from dspex_erl.errors import ProtocolError
-from dspex_erl.runtime.scheduler import TICK_SECONDS, Scheduler, Waiter
+from dspex_erl.runtime.scheduler import GRACE_SECONDS, TICK_SECONDS, Scheduler, Waiter
 from dspex_erl.wire import Call, Failure, Invalid, Message, Result
 
 TYPE_CHECKING = False
@@ -67,11 +67,12 @@ class ConcurrentScheduler(Scheduler):
 
     overlaps = True
 
-    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None], concurrency: int) -> None:
+    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[int], object], concurrency: int) -> None:
         super().__init__(channel, calls, expire)
         self._limit = concurrency
-        self._places = allocate_lock()  # guards the next three
+        self._places = allocate_lock()  # guards the next four
         self._running = 0
+        self._waiting = 0
         self._ready: deque[Call] = deque()
         self._parked: list[_Parked] = []
         self._slow: dict[tuple[Any, Any], int] = {}
@@ -90,13 +91,16 @@ class ConcurrentScheduler(Scheduler):
         # The main thread leads nobody: a thread blocked in a read could not be told that a call elsewhere has ended the worker.
         self._wake(None, _LEAD)
         self._over_lock.acquire()
+        if self._failure is not None:
+            self._finish_what_runs()
+            # Not finished: should a thread of the user's keep the process, the monitor ends it.
+            self._send_home()
+            raise self._failure
         while self._running and not self.finished:
             # The monitor counts the grace that running calls have, and ends the process if it must.
             sleep(0.005)
         self._flush()
         self.finished = True
-        if self._failure is not None:
-            raise self._failure
 
     # -- the life of a thread ----------------------------------------------------------------------------------------------------
 
@@ -118,8 +122,7 @@ class ConcurrentScheduler(Scheduler):
                 self._wake_for_ready()
             event = self._next_event()
             if event is None:
-                self._finish()
-                return True
+                return self._finish()
             if type(event) is not Call:
                 if not self._lead_other(event):
                     return False
@@ -167,9 +170,31 @@ class ConcurrentScheduler(Scheduler):
             try:
                 self._backlog.extend(self._read())
             except ProtocolError as error:
-                self._failure = error
-                self._end_of_stream()
+                self._cut_off(error)
+                return None
         return self._backlog.popleft()
+
+    def _cut_off(self, error: ProtocolError) -> None:
+        """The stream cannot be followed any further. Nobody reads from here on: whoever found out keeps the baton for good."""
+        self._failure = error
+        self.status = 1
+        self.deaf = True
+        self._fail_waiters()
+        self._tell_main()
+
+    def _finish_what_runs(self) -> None:
+        """Lets the calls that came so far end and be answered, within their grace."""
+        deadline = monotonic() + GRACE_SECONDS
+        while not self._idle() and monotonic() < deadline:
+            if self._ready:
+                self._wake_for_ready()
+            sleep(0.005)
+        self._flush()
+
+    def _idle(self) -> bool:
+        """Whether no call runs, waits for Erlang, or waits for a place."""
+        with self._places:
+            return not self._ready and self._running + self._waiting == 0
 
     def _route(self, event: Event) -> None:
         kind = type(event)
@@ -261,19 +286,27 @@ class ConcurrentScheduler(Scheduler):
 
     def _over(self) -> bool:
         """Whether the worker was asked to stop and has finished all that ran; if so, the main thread is told."""
-        if not self.stopping or self._running:
+        return self.stopping and self._idle() and self._finish()
+
+    def _finish(self) -> bool:
+        """Everybody may go home, the main thread first, unless the calls that run may still be answered. Returns whether all is over."""
+        if self._failure is not None:
             return False
-        self._finish()
+        self._tell_main()
+        self._send_home()
         return True
 
-    def _finish(self) -> None:
-        """Everybody may go home, the main thread first."""
+    def _tell_main(self) -> None:
         with self._places:
             if self._told:
                 return
-            self._told = self.ended = True
-            parked, self._parked = self._parked, []
+            self._told = True
         self._over_lock.release()
+
+    def _send_home(self) -> None:
+        with self._places:
+            self.ended = True
+            parked, self._parked = self._parked, []
         if self._parked_monitor:
             self._unpark_monitor()
         for thread in parked:
@@ -284,6 +317,7 @@ class ConcurrentScheduler(Scheduler):
     def _wait(self, waiter: Waiter) -> None:
         with self._places:
             self._running -= 1
+            self._waiting += 1
         if self._ready:
             self._wake_for_ready()
         if self._baton.acquire(False):
@@ -292,13 +326,15 @@ class ConcurrentScheduler(Scheduler):
         waiter.lock.acquire()
         with self._places:
             self._running += 1
+            self._waiting -= 1
 
     def _read_until(self, waiter: Waiter) -> None:
         """Nobody reads: reads until the answer is there. Calls that come are for others, who may take their time."""
         while waiter.answer is None:
             event = self._next_event()
             if event is None:
-                self._finish()
+                if not self._finish():
+                    return
                 break
             if type(event) is Call:
                 with self._places:

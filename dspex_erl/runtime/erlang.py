@@ -1,17 +1,21 @@
 """Erlang as user code sees it: the functions of ErlPort's ``erlport.erlang``, bound to the worker that serves this process.
 
 >>> from dspex_erl.runtime.erlang import CallError
->>> CallError((b"erlang", b"error", b"badarg", [])).value
-b'badarg'
+>>> error = CallError((Atom("erlang"), Atom("error"), (Atom("no_such_key"), b"answer"), []))
+>>> error.value
+(Atom('no_such_key'), b'answer')
+>>> print(error)
+erlang error: {no_such_key, "answer"}
 """
 
 from __future__ import annotations
 
 import inspect
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import DspexError
-from dspex_erl.terms import Atom, ByteAtom
+from dspex_erl.terms import Atom, ByteAtom, List
 from dspex_erl.wire import Result, Send
 
 if TYPE_CHECKING:
@@ -21,19 +25,32 @@ if TYPE_CHECKING:
 
 __all__ = ["CallError", "Erlang", "Error"]
 
+_SHOWN_DEPTH = 8
+_SHOWN_PARTS = 50
+"""How much of a term the text of an error shows."""
+
 
 class Error(DspexError):
     """The root of ErlPort's own errors."""
 
 
 class CallError(Error):
-    """A call to Erlang failed: ``language``, ``type`` (``error``, ``exit``, ``throw``), ``value`` (the reason), ``stacktrace``."""
+    """A call to Erlang failed: ``language``, ``type`` (``error``, ``exit``, ``throw``), ``value`` (the reason), ``stacktrace``.
+
+    Its text is that of the first three, much as Erlang would write them. A reason may be the text of an error that came from here, and so
+    on, so texts stand in it as they are and not as lists of numbers: each level adds the same to the text, and does not multiply it.
+    """
 
     def __init__(self, value: Any) -> None:
         super().__init__(value)
         if type(value) is not tuple or len(value) != 4:
             value = None, None, value, []
         self.language, self.type, self.value, self.stacktrace = value
+
+    def __str__(self) -> str:
+        if self.type is None:
+            return _shown(self.value)
+        return f"{_shown(self.language)} {_shown(self.type)}: {_text(self.value) or _shown(self.value)}"
 
 
 CallError.__module__ = Error.__module__ = "erlport.erlang"  # the name that reaches Erlang, as with ErlPort
@@ -116,3 +133,39 @@ def _one_argument(function: Any) -> Any:
         # Some functions in C tell nothing of their arguments; calling them will.
         pass
     return function
+
+
+def _shown(term: Any, depth: int = 0) -> str:
+    """``term`` for a reader. Texts in quotes, but nothing in them escaped, or the next level would escape that again."""
+    if isinstance(term, (Atom, ByteAtom)):
+        return term.name
+    text = _text(term)
+    if text is not None:
+        return f'"{text}"'
+    if depth < _SHOWN_DEPTH and type(term) in (tuple, list, List):
+        inside = ", ".join(_shown(part, depth + 1) for part in term[:_SHOWN_PARTS])
+        more = ", …" if len(term) > _SHOWN_PARTS else ""
+        return f"{{{inside}{more}}}" if type(term) is tuple else f"[{inside}{more}]"
+    if depth < _SHOWN_DEPTH and isinstance(term, dict):
+        pairs = [f"{_shown(key, depth + 1)} => {_shown(value, depth + 1)}" for key, value in islice(term.items(), _SHOWN_PARTS)]
+        return f"#{{{', '.join(pairs)}{', …' if len(term) > _SHOWN_PARTS else ''}}}"
+    if isinstance(term, (tuple, list, dict)):
+        return "…"
+    return repr(term)
+
+
+def _text(term: Any) -> str | None:
+    """The text that ``term`` is: a binary in UTF-8, a ``str``, or a list of characters that can be printed. Otherwise ``None``."""
+    if isinstance(term, (Atom, ByteAtom)):
+        return None
+    if isinstance(term, str):
+        return term
+    try:
+        if isinstance(term, bytes):
+            return term.decode("utf-8")
+        if type(term) in (list, List) and term:
+            text = "".join(map(chr, term))
+            return text if all(character.isprintable() or character in "\t\r\n" for character in text) else None
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return None

@@ -2,8 +2,8 @@
 
 One thread at a time reads the channel: the one that holds the *baton*. On the fast path whoever reads a call also runs it, having let
 go of the baton, and takes it up again afterwards, so that a small call costs two uncontended locks and no change of thread.
-The *monitor* wakes every millisecond while there is work; when it finds the baton lying where it lay a tick ago, a call is taking its
-time, and somebody else must read: answers to calls of ours, further calls, the end of the stream.
+The *monitor* wakes every few milliseconds while there is work; when it finds the baton lying where it lay a tick ago, a call is taking
+its time, and somebody else must read: answers to calls of ours, further calls, the end of the stream.
 
 ========================  =====================================================================================
 :mod:`.serial`            calls run in order on one thread; the monitor itself reads meanwhile
@@ -42,6 +42,10 @@ __all__ = ["GRACE_SECONDS", "Scheduler", "Waiter"]
 TICK_SECONDS = 0.001
 """How long a call may keep the baton's place before somebody else reads."""
 
+LONGEST_TICK_SECONDS = 0.004
+"""What a tick grows to while calls are quick. Each tick takes the interpreter from the thread that works, and that thread may be half a
+tick in getting it back."""
+
 IDLE_TICKS = 50
 """After so many ticks without work the monitor sleeps until it is called."""
 
@@ -71,7 +75,7 @@ class Scheduler:
     overlaps = False
     """Whether several calls may run at once, so that one that waits should do so as a coroutine."""
 
-    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[int], object]) -> None:
         self.channel = channel
         self.calls = calls
         self.stdout: ForwardedOutput | None = None
@@ -90,8 +94,12 @@ class Scheduler:
         # What was read and not looked at yet. Only who holds the baton takes anything out of it.
         self._backlog: deque[Event] = deque()
         self.stopping = False
+        #: Nothing will be read any more, so that nobody may wait for an answer.
+        self.deaf = False
+        #: The stream is over, and nobody would take an answer.
         self.ended = False
         self.finished = False
+        self.status = 0
 
     # -- for the thread that calls run() -----------------------------------------------------------------------------------------
 
@@ -116,7 +124,7 @@ class Scheduler:
         except BaseException:
             self._waiters.pop(id, None)
             raise
-        if self.ended:
+        if self.deaf:
             self._fail_waiters()
         self._wait(waiter)
         answer = waiter.answer
@@ -134,7 +142,7 @@ class Scheduler:
 
     def _end_of_stream(self) -> None:
         """Nothing will come any more, so nobody may wait for anything."""
-        self.ended = True
+        self.deaf = self.ended = True
         self._connection.close()
         self._fail_waiters()
         if self._parked_monitor:
@@ -270,22 +278,26 @@ class Scheduler:
     def _monitor(self) -> None:
         seen = -1
         idle = 0
+        tick = TICK_SECONDS
         while not self.ended:
-            sleep(TICK_SECONDS)
+            sleep(tick)
             turn = self._turn
-            if self._baton.locked():
-                # Somebody reads. Many such ticks with nothing read in between, and there is nothing to watch.
-                idle = idle + 1 if turn == seen else 0
+            if turn != seen:
+                # Calls come and go.
                 seen = turn
-                if idle > IDLE_TICKS:
-                    self._park_monitor()
-                    idle = 0
-            elif turn == seen:
+                idle = 0
+                tick = min(2 * tick, LONGEST_TICK_SECONDS)
+                continue
+            tick = TICK_SECONDS
+            if not self._baton.locked():
                 self._stalled()
                 idle = 0
-            else:
-                seen = turn
-
+                continue
+            # Somebody reads. Many such ticks with nothing read in between, and there is nothing to watch.
+            idle += 1
+            if idle > IDLE_TICKS:
+                self._park_monitor()
+                idle = 0
         self._outlive()
 
     def _park_monitor(self) -> None:
@@ -309,24 +321,25 @@ class Scheduler:
 
     def _read(self) -> list[Event]:
         """The events of one read, for whoever holds the baton; none at the end of the stream. Raises ``FrameTooLong``."""
-        # A frame whose length is too long counts as one that is there: no read is waited for before that is said.
-        if not self._connection.has_frame() and not self.channel.read():
+        events = self.channel.receive()
+        if events is None:
             self._end_of_stream()
             return []
-        return self.channel.events()
+        return events
 
     def _flush(self) -> None:
         """Sends what is held back, before this thread waits."""
-        try:
-            self.channel.flush()
-        except ConnectionLost:
-            # The reading side will find out, too.
-            pass
+        if self.channel.held:
+            try:
+                self.channel.flush()
+            except ConnectionLost:
+                # The reading side will find out, too.
+                pass
 
     def _outlive(self) -> None:
         """The stream has ended: gives what still runs its grace, and then ends the process."""
         deadline = monotonic() + GRACE_SECONDS
         while not self.finished:
             if monotonic() > deadline:
-                self._expire()
+                self._expire(self.status)
             sleep(0.01)

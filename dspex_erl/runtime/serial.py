@@ -11,7 +11,6 @@ whichever thread waits for them, and at the end of the stream it ends the proces
 from __future__ import annotations
 
 import os
-import select
 from _thread import allocate_lock, get_ident
 
 from dspex_erl.errors import ConnectionLost, ProtocolError
@@ -39,7 +38,7 @@ BACKLOG = 10_000
 class SerialScheduler(Scheduler):
     """Calls run one at a time on the thread that serves."""
 
-    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, calls: Calls, expire: Callable[[int], object]) -> None:
         super().__init__(channel, calls, expire)
         self._server = 0
         self._depth = 0
@@ -52,18 +51,24 @@ class SerialScheduler(Scheduler):
         self._start_monitor()
         try:
             self._serve(None)
-        finally:
+        except ProtocolError:
+            # Not finished: should a thread of the user's keep the process, the monitor ends it.
+            self.status = 1
             self._flush()
-            self.finished = True
+            self._end_of_stream()
+            raise
+        self._flush()
+        self.finished = True
 
     def _serve(self, waiter: Waiter | None) -> None:
         """Serves, holding the baton, until ``waiter`` has its answer; without one, until the end."""
-        backlog = self._backlog
+        backlog, channel = self._backlog, self.channel
         while waiter is None or waiter.answer is None:
             if not backlog:
                 if self.ended:
                     return
-                self._flush()
+                if channel.held:
+                    self._flush()
                 backlog.extend(self._read())
                 continue
             event = backlog.popleft()
@@ -168,6 +173,8 @@ class SerialScheduler(Scheduler):
 
     def _read_for_server(self) -> None:
         """Reads, holding the baton, until the server wants it back or the stream ends."""
+        import select  # a shared library, which the first answer need not wait for
+
         self._flush()
         while True:
             # With too much waiting, only the hang-up is looked for.

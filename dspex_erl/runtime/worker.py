@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -36,8 +37,6 @@ def serve(options: Options) -> int:
     global _current
     log.level = options.log_level
     read_fd, write_fd = process.take_wire(*((0, 1) if options.use_stdio else (3, 4)))
-    process.ignore_interrupts()
-    process.guard(read_fd)
     codec = Codec(
         strings=options.strings,
         max_bytes=options.max_frame,
@@ -51,6 +50,11 @@ def serve(options: Options) -> int:
     scheduler = _scheduler(options, Channel(connection, read_fd, write_fd))
     scheduler.stdout = output.redirect(scheduler.channel.send, 200 if options.packet == 1 else output.CHUNK)
     _current = scheduler
+    # What has been made so far stays, and is not looked at again: neither by this process nor by those that it forks.
+    gc.freeze()
+    gc.enable()
+    # As late as possible, because every page that is written to after a fork is copied first; the scheduler starts threads.
+    process.guard(read_fd)
     status = 0
     try:
         scheduler.run()

@@ -8,23 +8,21 @@ length was checked.
 
 from __future__ import annotations
 
-from struct import Struct
-
 from dspex_erl.errors import EncodeLimitError, FrameTooLong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["BUFFER_SIZE", "MAX_FRAME", "NEED_DATA", "FrameReader", "NeedData", "frame_header"]
+__all__ = ["BUFFER_SIZE", "MAX_FRAME", "NEED_DATA", "FrameReader", "NeedData", "frame_header", "longest_frame"]
 
 BUFFER_SIZE = 65536
 """What a pipe holds on Linux: a larger buffer would not be filled by one read."""
 
 MAX_FRAME = 256 * 1024 * 1024
 
-_HEADERS = {1: Struct(">B"), 2: Struct(">H"), 4: Struct(">I")}
-_PACKERS = {packet: (header.pack, (1 << 8 * packet) - 1) for packet, header in _HEADERS.items()}
+# Not the module struct: it is a shared library of its own, which a worker's start would have to wait for.
+_LONGEST = {packet: (1 << 8 * packet) - 1 for packet in (1, 2, 4)}
 
 
 class NeedData:
@@ -40,11 +38,12 @@ NEED_DATA: Final = NeedData()
 """What a reader returns when the bytes so far hold no whole frame."""
 
 
-def _header(packet: int) -> Struct:
-    header = _HEADERS.get(packet)
-    if header is None:
+def longest_frame(packet: int) -> int:
+    """The greatest length that ``packet`` bytes can say. Raises ``ValueError`` for another ``packet`` than 1, 2 or 4."""
+    longest = _LONGEST.get(packet)
+    if longest is None:
         raise ValueError(f"expected packet to be 1, 2 or 4, got {packet!r}")
-    return header
+    return longest
 
 
 def frame_header(length: int, packet: int = 4) -> bytes:
@@ -56,10 +55,10 @@ def frame_header(length: int, packet: int = 4) -> bytes:
     >>> frame_header(5, packet=2)
     b'\\x00\\x05'
     """
-    pack, maximum = _PACKERS.get(packet) or (_header(packet).pack, 0)
-    if length > maximum:
-        raise EncodeLimitError("packet", maximum, f"a frame of {length} bytes")
-    return pack(length)
+    longest = longest_frame(packet)
+    if length > longest:
+        raise EncodeLimitError("packet", longest, f"a frame of {length} bytes")
+    return length.to_bytes(packet, "big")
 
 
 class FrameReader:
@@ -75,16 +74,18 @@ class FrameReader:
     (b'hi', NEED_DATA)
     """
 
-    __slots__ = ("_buffer", "_chunk", "_end", "_large", "_large_filled", "_max_frame", "_packet", "_start", "_unpack", "_view")
+    __slots__ = ("_buffer", "_chunk", "_end", "_large", "_large_filled", "_max_frame", "_packet", "_size", "_start", "_view")
 
     def __init__(self, packet: int = 4, max_frame: int = MAX_FRAME, buffer_size: int = BUFFER_SIZE) -> None:
-        self._unpack = _header(packet).unpack_from
+        longest_frame(packet)
         self._packet = packet
         self._max_frame = max_frame
         if buffer_size < 1:
             raise ValueError(f"expected buffer_size to be at least 1, got {buffer_size!r}")
-        # The buffer must hold a length field and, for the cut-off between small and large frames to move, one byte more.
-        self._buffer = bytearray(max(buffer_size, packet + 1))
+        # The buffer must hold a length field and, for the cut-off between small and large frames to move, one byte more. It is
+        # made when the first bytes go there, which may be never.
+        self._size = max(buffer_size, packet + 1)
+        self._buffer = bytearray()
         self._view = memoryview(self._buffer)
         # What was fed last, if nothing was left before it: frames are cut out of it without being copied into the buffer first.
         self._chunk: bytes | None = None
@@ -101,7 +102,7 @@ class FrameReader:
             return memoryview(self._large)[self._large_filled :]
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == len(self._buffer):
+        if self._end == len(self._buffer):
             self._make_room()
         return self._view[self._end :]
 
@@ -140,7 +141,7 @@ class FrameReader:
         if start > self._end:
             return NEED_DATA
         chunk = self._chunk
-        (length,) = self._unpack(self._buffer if chunk is None else chunk, self._start)
+        length = int.from_bytes((self._buffer if chunk is None else chunk)[self._start : start], "big")
         # Before all else, so that a frame's fate does not depend on how the stream was cut.
         if length > self._max_frame:
             raise FrameTooLong(length, self._max_frame)
@@ -148,33 +149,16 @@ class FrameReader:
         if end <= self._end:
             self._start = end
             return bytes(self._view[start:end]) if chunk is None else chunk[start:end]
-        if length + self._packet > len(self._buffer):
+        if length + self._packet > max(len(self._buffer), self._size):
             self._begin_large(start, length)
         return NEED_DATA
 
     def frames(self) -> list[bytes | bytearray]:
-        """Every whole frame there is, in order: :meth:`next_frame` until it needs data, at a fraction of its price for small frames.
+        """Every whole frame there is, in order: :meth:`next_frame` until it needs data.
 
         Raises ``FrameTooLong`` only when no frame comes before the one that is too long.
         """
         found: list[bytes | bytearray] = []
-        chunk, packet, unpack, end = self._chunk, self._packet, self._unpack, self._end
-        if chunk is not None:
-            position = self._start
-            start = position + packet
-            if position == 0 and start <= end and start + unpack(chunk, 0)[0] == end and end - start <= self._max_frame:
-                # One read, one frame: what a caller that waits for each answer sends.
-                self._start = end
-                return [chunk[start:]]
-            while start <= end:
-                position = start + unpack(chunk, position)[0]
-                if position > end or position - start > self._max_frame:
-                    break
-                found.append(chunk[start:position])
-                self._start = position
-                start = position + packet
-            if self._start == end or found:
-                return found
         while True:
             try:
                 frame = self.next_frame()
@@ -193,7 +177,7 @@ class FrameReader:
         start = self._start + self._packet
         if start > self._end:
             return False
-        length: int = self._unpack(self._buffer if self._chunk is None else self._chunk, self._start)[0]
+        length = int.from_bytes((self._buffer if self._chunk is None else self._chunk)[self._start : start], "big")
         return start + length <= self._end or length > self._max_frame
 
     def pending(self) -> int:
@@ -214,16 +198,19 @@ class FrameReader:
         chunk, self._chunk = self._chunk, None
         rest = memoryview(chunk)[self._start : self._end]  # type: ignore[arg-type]
         if len(rest) > len(self._buffer):
-            self._buffer = bytearray(2 * len(rest))
-            self._view = memoryview(self._buffer)
+            self._grow(len(rest))
         self._buffer[: len(rest)] = rest
         self._start, self._end = 0, len(rest)
 
     def _make_room(self) -> None:
         rest = self._buffer[self._start : self._end]
         if self._start == 0:
-            # Only a user who feeds without fetching comes here: otherwise what is left is less than one frame that fits.
-            self._buffer = bytearray(2 * len(rest))
-            self._view = memoryview(self._buffer)
+            # More than once only for a user who feeds without fetching: otherwise what is left is less than one frame that fits.
+            self._grow(len(rest))
         self._buffer[: len(rest)] = rest
         self._start, self._end = 0, len(rest)
+
+    def _grow(self, count: int) -> None:
+        """A new buffer, with room for ``count`` bytes and more."""
+        self._buffer = bytearray(max(self._size, 2 * count))
+        self._view = memoryview(self._buffer)

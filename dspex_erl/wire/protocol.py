@@ -9,12 +9,17 @@ belongs to one call; it is free again once answered, and the two directions coun
 
 One thread at a time may use the receiving half (:meth:`Connection.buffer` to :meth:`Connection.next_event`) and one, which may be
 another, the sending half (:meth:`Connection.send`).
+
+Nearly everything that a worker sees is a plain call and its result, so these two have a short way through: :meth:`Connection.receive` lets
+:mod:`~dspex_erl.wire._calls` take the plain calls off what was read, and :meth:`Connection.send` knows a result when it sees one. All
+else goes the long way, with the same outcome.
 """
 
 from __future__ import annotations
 
-from dspex_erl.errors import CodecError, DspexError, LocalProtocolError, RemoteProtocolError
-from dspex_erl.terms import Atom, ByteAtom, ImproperList, List
+from dspex_erl.errors import CodecError, DspexError, FrameTooLong, LocalProtocolError, RemoteProtocolError
+from dspex_erl.terms import Atom, ByteAtom, ImproperList
+from dspex_erl.wire._calls import ATOMS, LISTS, take_calls
 from dspex_erl.wire.events import (
     Call,
     Event,
@@ -26,7 +31,7 @@ from dspex_erl.wire.events import (
     Result,
     Send,
 )
-from dspex_erl.wire.framing import BUFFER_SIZE, MAX_FRAME, NEED_DATA, FrameReader, NeedData, frame_header
+from dspex_erl.wire.framing import BUFFER_SIZE, MAX_FRAME, NEED_DATA, FrameReader, NeedData, frame_header, longest_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,8 +84,7 @@ _ID_BYTES = 80
 
 _COMPRESSED = b"P"
 
-_ATOMS = frozenset((Atom, ByteAtom, type(ByteAtom("\u0100"))))
-_LISTS = frozenset((list, List))
+_ANSWERS = (Result, Failure)
 
 
 def _receivable(state: str, sender: str) -> dict[tuple[Any, int], type[Event]]:
@@ -135,6 +139,9 @@ class Connection:
         self._peer = ERLANG if role == PYTHON else PYTHON
         self._codec = codec
         self._packet = packet
+        # No longer than a header can say, which any implementation of take_calls() can count.
+        self._max_frame = max(0, min(max_frame, longest_frame(packet)))
+        self._joined = min(longest_frame(packet), BUFFER_SIZE - 1)
         self._reader = FrameReader(packet, max_frame, buffer_size)
         self.buffer = self._reader.buffer
         self.received = self._reader.received
@@ -164,6 +171,26 @@ class Connection:
         """
         return self._events(self._reader.frames())
 
+    def receive(self, data: bytes) -> list[Event]:
+        """Takes ``data`` in and returns every event that is whole by now: :meth:`feed` and then :meth:`events`, in one go.
+
+        Raises ``FrameTooLong``, for good, once the frame that is too long is the next one.
+        """
+        reader = self._reader
+        if not self._takes_calls or reader.pending():
+            reader.feed(data)
+            return self.events()
+        found, taken = take_calls(self._codec.decode, data, self._packet, self._max_frame, self._received_calls, Call)
+        if taken < len(data):
+            reader.feed(data[taken:])
+            try:
+                found += self.events()
+            except FrameTooLong:
+                # To be said again when it is the next one.
+                if not found:
+                    raise
+        return found
+
     def _events(self, frames: list[bytes | bytearray]) -> list[Event]:
         decode, receivable, calls = self._codec.decode, self._receivable, self._received_calls
         found: list[Event] = []
@@ -173,14 +200,14 @@ class Connection:
             except CodecError as error:
                 found.append(self._undecodable(frame, error))
                 continue
-            if type(term) is not tuple or not term or type(term[0]) not in _ATOMS:
+            if type(term) is not tuple or not term or type(term[0]) not in ATOMS:
                 found.append(self._illegal(term))
                 continue
             shape = receivable.get((term[0], len(term)))
             if shape is Call:
                 call = Call(*term[1:])
                 id = call.id
-                usual = type(call.module) in _ATOMS and type(call.function) in _ATOMS and type(call.args) in _LISTS
+                usual = type(call.module) in ATOMS and type(call.function) in ATOMS and type(call.args) in LISTS
                 if usual and type(id) is int and id not in calls:
                     calls.add(id)
                     found.append(call)
@@ -259,30 +286,34 @@ class Connection:
         row = self._sendable.get(kind)
         if row is None:
             raise LocalProtocolError(self._refusal(f"send {kind.__name__}"))
-        tag, arity = row
-        answers = kind is Result or kind is Failure
-        if answers:
-            fields = event.fields()
-            if type(fields[0]) is not int or fields[0] not in self._received_calls:
-                raise LocalProtocolError(self._refusal(f"send {kind.__name__}", "the id of no call in flight"))
+        if kind is Result:
+            id = event.id  # type: ignore[attr-defined]
+            message: tuple[Any, ...] = (row[0], id, event.value)  # type: ignore[attr-defined]
         else:
-            fields = event.fields()[: arity - 1]
-            if kind is Call and (type(fields[0]) is not int or fields[0] in self._sent_calls):
-                raise LocalProtocolError(self._refusal("send Call", "an id that is in flight or no integer"))
+            message = (row[0], *event.fields()[: row[1] - 1])
+            id = message[1]
+        answered = self._received_calls if kind in _ANSWERS else None
+        if answered is not None:
+            if type(id) is not int or id not in answered:
+                raise LocalProtocolError(self._refusal(f"send {kind.__name__}", "the id of no call in flight"))
+        elif kind is Call and (type(id) is not int or id in self._sent_calls):
+            raise LocalProtocolError(self._refusal("send Call", "an id that is in flight or no integer"))
         try:
-            parts = self._codec.encode_iovec((tag, *fields))
+            parts = self._codec.encode_iovec(message)
         except CodecError as error:
             error.path = _within_field(error.path)
             raise
-        if len(parts) == 1 and len(parts[0]) < BUFFER_SIZE:
+        first = parts[0]
+        length = len(first)
+        if len(parts) == 1 and length <= self._joined:
             # One piece and one system call; a larger one is not worth the copy.
-            parts[0] = frame_header(len(parts[0]), self._packet) + parts[0]
+            parts[0] = length.to_bytes(self._packet, "big") + first
         else:
             parts.insert(0, frame_header(sum(map(len, parts)), self._packet))
-        if answers:
-            self._received_calls.discard(fields[0])
+        if answered is not None:
+            answered.discard(id)
         elif kind is Call:
-            self._sent_calls.add(fields[0])
+            self._sent_calls.add(id)
         return parts
 
     def new_id(self) -> int:
@@ -314,6 +345,7 @@ class Connection:
         self.state = state
         self._receivable = _receivable(state, self._peer)
         self._sendable = _sendable(state, self.role)
+        self._takes_calls = self._receivable.get((Atom("C"), 5)) is Call
 
     def _refusal(self, step: str, detail: str = "") -> str:
         got = f"{step!r} with {detail}" if detail else repr(step)

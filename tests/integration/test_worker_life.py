@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,14 @@ def begun(peer: Peer) -> None:
     """Waits until a call has said that it runs."""
     event = peer.take(lambda event: isinstance(event, Send), "a call to begin")
     assert text(event.destination) == "test"  # type: ignore[attr-defined]
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process has ended, and only nobody has asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
 
 
 def assert_ends(peer: Peer) -> None:
@@ -170,6 +179,37 @@ def test_nothing_stays_when_a_worker_is_killed(mode: list[str]) -> None:
             peer.call("operator", "add", [2, 2])
 
 
+DEATHS = {
+    "killed": lambda peer: peer.kill(signal.SIGKILL),
+    "terminated": lambda peer: peer.kill(signal.SIGTERM),
+    "left": lambda peer: peer.send_call("os", "_exit", [3]),
+    "crashed": lambda peer: peer.send_call("os", "abort"),
+}
+
+
+@pytest.mark.parametrize("how", DEATHS)
+def test_children_do_not_outlive_a_worker_however_it_went(how: str) -> None:
+    with Peer(clean=False) as peer:
+        children = [*peer.call("port_mod", "start_children"), *peer.call("port_mod", "start_hard_children")]
+        for child in children:
+            os.kill(child, 0)
+        DEATHS[how](peer)
+        assert peer.wait() != 0
+        peer.wait_until_all_are_gone()
+        assert [child for child in children if Path(f"/proc/{child}").exists() and not is_zombie(child)] == []
+
+
+def test_what_a_worker_did_not_start_is_left_alone() -> None:
+    with Peer(clean=False) as peer, Peer() as other, subprocess.Popen(["sleep", "1000"]) as child:
+        assert_works(peer)
+        assert_works(other)
+        peer.kill(signal.SIGKILL)
+        peer.wait_until_all_are_gone()
+        assert_works(other)
+        assert child.poll() is None
+        child.kill()
+
+
 # -- signals ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +232,27 @@ def test_an_interrupt_does_not_end_a_call(mode: list[str]) -> None:
             peer.kill(signal.SIGINT)
         assert peer.answer(id) is True
         assert peer.answer(waiting) == 1
+
+
+INTERRUPTED_EARLY = """
+import os, runpy, signal, sys
+
+class Interrupter:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "dspex_erl.runtime":
+            sys.meta_path.remove(Interrupter)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupter)
+runpy.run_module("dspex_erl.port", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_an_interrupt_does_not_end_a_worker_that_is_starting() -> None:
+    """It comes when the worker's own modules are about to be imported."""
+    with Peer(python=["-c", INTERRUPTED_EARLY]) as peer:
+        assert_works(peer)
 
 
 def test_an_interrupt_still_ends_what_a_worker_starts() -> None:
@@ -269,6 +330,40 @@ def test_a_trace_begins_where_the_error_was_raised() -> None:
         trace = caught.value.trace
         assert 'raise ValueError("down here")' in trace[0]
         assert sum("fail_at_depth" in frame for frame in trace) == 3
+
+
+def test_a_trace_says_what_repeats_after_it() -> None:
+    with Peer() as peer:
+        with pytest.raises(RemoteError) as caught:
+            peer.call("port_mod", "fail_at_depth", [50])
+        lines = caught.value.trace
+        (repeated,) = [number for number, line in enumerate(lines) if "Previous line repeated" in line]
+        assert 'raise ValueError("down here")' in lines[0]
+        assert all("fail_at_depth(levels - 1)" in line for line in lines[1:repeated])
+        assert "fail_at_depth(levels - 1)" not in lines[repeated + 1]
+        assert f"repeated {50 - (repeated - 1)} more times" in lines[repeated]
+
+
+def test_a_message_grows_by_as_much_with_each_language_that_it_passes() -> None:
+    """Python calls Erlang, which calls Python, and so on; at the bottom something fails."""
+    lengths = []
+    with Peer(erlang=None) as peer:
+        for levels in range(1, 8):
+            error: Any = (Atom("erlang"), Atom("error"), Atom("badarg"), [])
+            for _ in range(levels):
+                id = peer.send_call("port_mod", "call_erlang", [Atom("m"), Atom("f"), []])
+                question = peer.receive()
+                assert isinstance(question, Call)
+                peer.send(Failure(question.id, error))
+                with pytest.raises(RemoteError) as caught:
+                    peer.answer(id)
+                error = caught.value.error
+            message = caught.value.message
+            assert message.endswith("erlang error: badarg")
+            lengths.append(len(message))
+    steps = {after - before for before, after in zip(lengths, lengths[1:])}
+    assert len(steps) == 1, lengths
+    assert max(steps) < 100
 
 
 @MODES
@@ -409,6 +504,68 @@ def test_a_frame_too_long_ends_a_worker_that_is_busy(mode: list[str]) -> None:
         assert "expected a frame of at most 1000 bytes" in line
 
 
+@MODES
+def test_calls_that_run_are_answered_when_a_frame_too_long_ends_the_worker(mode: list[str]) -> None:
+    with Peer(*mode, "--max-frame", "1000", erlang=None) as peer:
+        warmed_up(peer)
+        running = [peer.send_call("port_mod", "begin_and_take_about", [0.1])]
+        begun(peer)
+        # More than there are places.
+        running += [peer.send_call("port_mod", "begin_and_take_about", [0.01]) for _ in range(9)]
+        peer.write(frame_header(1001))
+        answered = [event for event in peer.rest() if isinstance(event, (Result, Failure))]
+        assert sorted(event.id for event in answered) == sorted(running)
+        assert all(isinstance(event, Result) for event in answered)
+        assert peer.wait() == 1
+        (line,) = peer.stderr.splitlines()
+        assert "expected a frame of at most 1000 bytes" in line
+
+
+def test_calls_that_wait_for_erlang_fail_when_a_frame_too_long_ends_the_worker() -> None:
+    with Peer(*CONCURRENT, "--max-frame", "1000", erlang=None) as peer:
+        warmed_up(peer)
+        ids = [peer.send_call("port_mod", "call_erlang", [Atom("m"), Atom("f"), []]) for _ in range(3)]
+        for _ in ids:
+            peer.take(lambda event: isinstance(event, Call), "a question")
+        peer.write(frame_header(1001))
+        failures = [event for event in peer.rest() if isinstance(event, Failure)]
+        assert sorted(event.id for event in failures) == sorted(ids)
+        assert {text(event.error[1]) for event in failures} == {"dspex_erl.errors.ConnectionLost"}
+        assert peer.wait() == 1
+        (line,) = peer.stderr.splitlines()
+        assert "expected a frame of at most 1000 bytes" in line
+
+
+def test_the_only_call_that_waits_for_erlang_fails_when_a_frame_too_long_ends_the_worker() -> None:
+    """Here the thread that finds out is the one that must answer."""
+    with Peer(*CONCURRENT, "--max-frame", "1000", erlang=None) as peer:
+        id = warmed_up(peer).send_call("port_mod", "call_erlang", [Atom("m"), Atom("f"), []])
+        assert isinstance(peer.receive(), Call)
+        peer.write(frame_header(1001))
+        with pytest.raises(RemoteError) as caught:
+            peer.answer(id)
+        assert caught.value.type == "dspex_erl.errors.ConnectionLost"
+        assert peer.wait() == 1
+
+
+@pytest.mark.parametrize("how", ["sleep", "python", "threads"])
+def test_calls_that_never_end_do_not_keep_a_worker_that_a_frame_too_long_ends(how: str) -> None:
+    with Peer(*CONCURRENT, "--max-frame", "1000") as peer:
+        peer.send_call("port_mod", "busy", [how.encode()])
+        begun(peer)
+        peer.write(frame_header(1001))
+        assert peer.wait(END) == 1
+        assert "expected a frame of at most 1000 bytes" in peer.stderr
+
+
+@MODES
+def test_a_thread_that_runs_on_does_not_keep_a_worker_that_a_frame_too_long_ends(mode: list[str]) -> None:
+    with Peer(*mode, "--max-frame", "1000") as peer:
+        assert peer.call("port_mod", "linger") is True
+        peer.write(frame_header(1001))
+        assert peer.wait(END) == 1
+
+
 def test_a_compressed_bomb_is_refused_and_answered() -> None:
     with Peer("--max-frame", "100000", compressed=9) as peer:
         with pytest.raises(RemoteError) as caught:
@@ -453,6 +610,21 @@ def test_shutdown_finishes_what_runs_and_refuses_what_comes() -> None:
         assert caught.value.type == "dspex_erl.errors.WorkerStopping"
         peer.send(Message(Atom("open")))
         assert [peer.answer(id) for id in running] == list(range(len(GATES)))
+        assert peer.wait() == 0
+
+
+def test_shutdown_waits_for_calls_that_wait_for_erlang() -> None:
+    with Peer(*CONCURRENT, erlang=None) as peer:
+        warmed_up(peer)
+        ids = [peer.send_call("port_mod", "call_erlang", [Atom("m"), Atom("f"), [number]]) for number in range(3)]
+        questions = [peer.take(lambda event: isinstance(event, Call), "a question") for _ in ids]
+        assert peer.call("dspex_erl", "shutdown") == {ByteAtom("status"): b"stopping"}
+        for _ in range(100):
+            with pytest.raises(RemoteError, match="WorkerStopping"):
+                peer.call("operator", "add", [2, 2])
+        for question in questions:
+            peer.send(Result(question.id, question.args[0]))  # type: ignore[attr-defined]
+        assert [peer.answer(id) for id in ids] == [0, 1, 2]
         assert peer.wait() == 0
 
 
@@ -657,6 +829,13 @@ def test_handlers_that_fail_are_reported_each_time(mode: list[str]) -> None:
         for _ in range(5):
             assert isinstance(peer.receive(), HandlerFailure)
         assert_works(peer)
+
+
+@MODES
+def test_garbage_is_collected(mode: list[str]) -> None:
+    """It is not while a worker starts."""
+    with Peer(*mode) as peer:
+        assert peer.call("gc", "isenabled") is True
 
 
 # -- its place in the world ------------------------------------------------------------------------------------------------------

@@ -165,6 +165,9 @@ extern INTERNAL PyType_Spec encoder_spec;
 /* fast.c */
 INTERNAL int fast_probe(State *state);
 
+/* wire.c */
+INTERNAL PyObject *take_calls(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
 /* text.c */
 INTERNAL bool utf8_count(const uint8_t *text, Py_ssize_t size, Py_ssize_t *characters);
 INTERNAL PyObject *utf8_decode(const uint8_t *text, Py_ssize_t size, bool *invalid);

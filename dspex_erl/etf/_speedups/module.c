@@ -267,6 +267,12 @@ static int module_clear(PyObject *module)
 
 static void module_free(void *module) { module_clear((PyObject *)module); }
 
+static PyMethodDef module_methods[] = {
+    {"take_calls", (PyCFunction)(void (*)(void))take_calls, METH_FASTCALL,
+     PyDoc_STR("take_calls($module, decode, data, packet, max_frame, in_flight, call, /)\n--\n\nCalls off the start of `data`.")},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, (void *)module_exec},
     {0, NULL},
@@ -275,8 +281,9 @@ static PyModuleDef_Slot module_slots[] = {
 struct PyModuleDef speedups_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = MODULE,
-    .m_doc = "Decoder and Encoder of dspex_erl.etf, in C.",
+    .m_doc = "Decoder and Encoder of dspex_erl.etf and take_calls of dspex_erl.wire, in C.",
     .m_size = sizeof(State),
+    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

@@ -508,6 +508,13 @@ def take_about(seconds):
     return True
 
 
+def begin_and_take_about(seconds):
+    """Says that it has begun, and is done after a while."""
+    erlang.cast(Atom(b"test"), Atom(b"busy"))
+    time.sleep(seconds)
+    return True
+
+
 def busy(how):
     """Says that it has begun, and then never ends."""
     erlang.cast(Atom(b"test"), Atom(b"busy"))
@@ -566,6 +573,19 @@ def start_children():
         [sys.executable, "-c", "import signal; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; signal.pause()"]
     )
     return [child.pid for child in (plain, session, group, stubborn)]
+
+
+def start_hard_children():
+    """Children that are not easily found once this process is gone. Returns their pids once they run."""
+    forked = os.fork()
+    if not forked:
+        # It has this process's descriptors, all of them.
+        time.sleep(1000)
+        os._exit(0)
+    # A daemon: a session of its own, and a parent that is gone.
+    daemon = subprocess.run(["setsid", "sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"], check=True, capture_output=True).stdout
+    nameless = subprocess.run(["sh", "-c", "sleep 1000 > /dev/null 2>&1 & echo $!"], check=True, capture_output=True, env={}).stdout
+    return [forked, int(daemon), int(nameless)]
 
 
 def linger():
