@@ -8,6 +8,8 @@ the numbers, whatever their order: a run too short to pay ends the attempt, and 
 from __future__ import annotations
 
 import struct
+from array import array
+from sys import byteorder
 
 from dspex_erl.etf import _tags as tags
 from dspex_erl.etf._faults import encode_limit
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Final, TypeAlias
 
     Packers: TypeAlias = list[tuple[int, Callable[..., None]]]
-    Unpackers: TypeAlias = dict[int, list[tuple[int, Callable[..., tuple[Any, ...]]]]]
+    Unpackers: TypeAlias = list[tuple[int, Callable[..., tuple[Any, ...]]]]
 
 NUMBERS = frozenset({tags.SMALL_INTEGER, tags.INTEGER, tags.NEW_FLOAT})
 """Tags of which runs are looked for."""
@@ -37,11 +39,12 @@ SMALL: Final = tuple(bytes((tags.SMALL_INTEGER, number)) for number in range(256
 _INTEGER_PACKERS: Final[Packers] = [(1 << bit, struct.Struct(">" + "xi" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
 _FLOAT_PACKERS: Final[Packers] = [(1 << bit, struct.Struct(">" + "xd" * (1 << bit)).pack_into) for bit in range(10, -1, -1)]
 _WIDTHS = {tags.SMALL_INTEGER: 2, tags.INTEGER: 5, tags.NEW_FLOAT: 9}
-_WINDOW = 512
-_UNPACKERS: Final[Unpackers] = {
-    tag: [(1 << bit, struct.Struct(">" + code * (1 << bit)).unpack_from) for bit in range(9, -1, -1)]
-    for tag, code in ((tags.INTEGER, "xi"), (tags.NEW_FLOAT, "xd"))
-}
+_FLOAT_UNPACKERS: Final[Unpackers] = [(1 << bit, struct.Struct(">" + "xd" * (1 << bit)).unpack_from) for bit in range(9, -1, -1)]
+_F64 = struct.Struct(">d").unpack_from
+
+# Looking for a run further than it goes is in vain, so the window grows with the run.
+_FIRST_WINDOW = 512
+_LAST_WINDOW = 4096
 
 
 def read_numbers(data: Any, pos: int, count: int, items: list[Any]) -> int:
@@ -52,49 +55,77 @@ def read_numbers(data: Any, pos: int, count: int, items: list[Any]) -> int:
     """
     rounds = 0
     size = len(data)
-    extend = list.extend
+    room = _FIRST_WINDOW
     while len(items) < count and pos < size and len(items) >= 8 * rounds - 64:
         rounds += 1
         tag = data[pos]
         width = _WIDTHS.get(tag, 0)
         if not width:
             break
-        window = min(count - len(items), _WINDOW, (size - pos) // width)
+        if tag == tags.SMALL_INTEGER and pos + 2 < size and data[pos + 2] == tags.INTEGER:
+            # One small number among larger ones needs no table.
+            list.append(items, data[pos + 1])
+            pos += 2
+            continue
+        run = window = min(count - len(items), room, (size - pos) // width)
         column = bytes(data[pos : pos + window * width : width])
-        run = window - len(column.lstrip(column[:1]))
-        if not run:
+        if column != column[:1] * window:
+            run -= len(column.lstrip(column[:1]))
+            room = max(_FIRST_WINDOW, run)
+        elif room < _LAST_WINDOW or tag == tags.SMALL_INTEGER:
+            # The copies of small numbers take little, and the list grows in fewer steps.
+            room += room
+        read = _READERS[tag](data, pos, run, items)
+        pos += width * read
+        if read < run or not run:
             break
-        if tag == tags.SMALL_INTEGER:
-            extend(items, bytes(data[pos + 1 : pos + 2 * run : 2]))
-        else:
-            before = len(items)
-            at_run = pos
-            left = run
-            for length, unpack in _UNPACKERS[tag]:
-                if left >= length:
-                    extend(items, unpack(data, at_run))
-                    at_run += width * length
-                    left -= length
-            if tag == tags.NEW_FLOAT:
-                finite = _count_finite(items, before)
-                if finite < run:
-                    list.__delitem__(items, slice(before + finite, None))
-                    return pos + width * finite
-        pos += width * run
     return pos
 
 
-def _count_finite(items: list[Any], start: int) -> int:
-    """How many floats from ``start`` on come before the first that is not finite."""
-    numbers = items[start:]
-    total = sum(numbers)
-    if total - total == 0.0:
-        # An infinity or a NaN would have shown in the sum.
-        return len(numbers)
-    for position, number in enumerate(numbers):
+def _read_small(data: Any, pos: int, count: int, items: list[Any]) -> int:
+    list.extend(items, bytes(data[pos + 1 : pos + 2 * count : 2]))
+    return count
+
+
+def _read_integers(data: Any, pos: int, count: int, items: list[Any]) -> int:
+    block = bytearray(data[pos : pos + 5 * count])
+    del block[::5]
+    numbers = array("i")
+    numbers.frombytes(block)
+    if byteorder == "little":
+        numbers.byteswap()
+    list.extend(items, numbers.tolist())
+    return count
+
+
+def _read_floats(data: Any, pos: int, count: int, items: list[Any]) -> int:
+    """Reads those before the first that is not finite, and tells how many."""
+    # What is not finite has an exponent of ones, and so 7F or FF in its highest byte.
+    highest = bytes(data[pos + 1 : pos + 9 * count : 9])
+    if b"\x7f" in highest or b"\xff" in highest:
+        count = _count_finite(data, pos, count)
+    left = count
+    for length, unpack in _FLOAT_UNPACKERS:
+        while left >= length:
+            list.extend(items, unpack(data, pos))
+            pos += 9 * length
+            left -= length
+    return count
+
+
+def _count_finite(data: Any, pos: int, count: int) -> int:
+    for position in range(count):
+        number = _F64(data, pos + 9 * position + 1)[0]
         if number - number != 0.0:
             return position
-    return len(numbers)
+    return count
+
+
+_READERS: Final[dict[int, Callable[[Any, int, int, list[Any]], int]]] = {
+    tags.SMALL_INTEGER: _read_small,
+    tags.INTEGER: _read_integers,
+    tags.NEW_FLOAT: _read_floats,
+}
 
 
 def pack_big(number: int, max_digits: int) -> bytes:

@@ -22,10 +22,14 @@ from itertools import chain, repeat
 from dspex_erl.errors import DecodeError, format_path
 from dspex_erl.etf import _rare as rare
 from dspex_erl.etf import _tags as tags
+from dspex_erl.etf._atoms import Atoms
+from dspex_erl.etf._buffer import cut, readable
+from dspex_erl.etf._containers import frozen_list, improper_list
 from dspex_erl.etf._faults import STEPS_SHOWN, Short, at, decode_error, decode_limit, truncated
 from dspex_erl.etf._numbers import FEW_NUMBERS, NUMBERS, read_numbers
 from dspex_erl.etf._options import LARGE_BINARY, Options
-from dspex_erl.terms import Atom, ByteAtom, ImproperList, List, Map
+from dspex_erl.etf._short import CONTAINERS, LARGEST_SHAPE, LEVELS, SMALLEST_SHAPE, WRONG_GUESSES, ShortReader
+from dspex_erl.terms import List, Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,20 +43,14 @@ if TYPE_CHECKING:
 # From _MAP on, a frame reads the keys of a map too: with an even number of items, a key is next.
 _ROOT, _LIST, _TUPLE, _IMPROPER, _SHAPE, _MAP, _LEARN = range(7)
 
-_CACHED_ATOMS = 4096
-"""How many atoms a decoder keeps from call to call before it starts anew."""
-
-_NEVER = 2**63
 _MISSING: Final = object()
 _U16 = _struct.Struct(">H").unpack_from
 _U32 = _struct.Struct(">I").unpack_from
 _I32 = _struct.Struct(">i").unpack_from
 _F64 = _struct.Struct(">d").unpack_from
 _LEAVES = tags.IDENTIFIERS | {tags.BIT_BINARY, tags.FLOAT}
-_SHORT = 12
 
-# Maps whose keys are guessed, by twice their number: fewer are not worth it, and Erlang sorts the keys of at most 32.
-_SMALLEST_SHAPE, _LARGEST_SHAPE, _WRONG_GUESSES = 4, 64, 4
+_from_bytes = int.from_bytes
 
 # list.append and dict.update themselves, because List and Map refuse them.
 _new_list = list.__new__
@@ -64,39 +62,17 @@ _EMPTY_LIST = List()
 _EMPTY_MAP = Map()
 
 
-def readable(data: Any, uncopied: bool) -> Buffer:
-    """``data`` as ``bytes`` if that costs nothing or, unless it must stay ``uncopied``, little; else as a flat ``memoryview``.
-
-    Raises ``TypeError`` if it has no contiguous buffer.
-    """
-    if type(data) is bytes:
-        return data
-    try:
-        view = memoryview(data)
-    except TypeError:
-        raise TypeError(f"expected bytes or another object with a buffer, got {type(data).__name__}") from None
-    if not view.c_contiguous:
-        raise TypeError("expected a contiguous buffer, got one with gaps")
-    if type(view.obj) is bytes and view.nbytes == len(view.obj):
-        return view.obj
-    if view.format != "B" or view.ndim != 1 or view.nbytes < LARGE_BINARY and not uncopied:
-        return view.tobytes()
-    return view.toreadonly()
-
-
 class Decoder:
     """Decodes with fixed options. Holds no state but a table of atoms, so that threads may share it."""
 
-    __slots__ = ("_atoms", "_frozen", "_latin_atoms", "_large", "_marker", "_options")
+    __slots__ = ("_atoms", "_frozen", "_large", "_options", "_short")
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._frozen = options.strings == "bytes"
-        views = options.view_threshold or _NEVER
-        self._large = min(views, LARGE_BINARY)
-        self._marker = Atom("$erlport.opaque") if options.strings == "str" else ByteAtom(b"$erlport.opaque")
-        self._atoms: dict[bytes, Any] = {}
-        self._latin_atoms: dict[bytes, Any] = {}
+        self._large = min(options.view_threshold or LARGE_BINARY, LARGE_BINARY)
+        self._atoms = Atoms(options)
+        self._short = ShortReader(options)
 
     def decode(self, data: Any, /) -> Any:
         """The term in ``data``, which must be exactly one."""
@@ -127,42 +103,58 @@ class Decoder:
             raise decode_error("version", data[offset], offset)
         if data[offset + 1 : offset + 2] == b"P":
             return self._compressed(data, offset + 1)
-        return self._run(data, offset + 1)
+        return self._term(data, offset + 1)
 
     def _compressed(self, data: Buffer, offset: int) -> tuple[Any, int]:
         plain, end = rare.inflate(data, offset, self._options)
         try:
-            term, inner_end = self._run(plain, 0)
+            term, inner_end = self._term(plain, 0)
         except DecodeError as error:
             raise at(error, "$", offset) from error.__cause__
         if inner_end != len(plain):
             raise decode_error("inflated_trailing", len(plain) - inner_end, offset)
         return term, end
 
+    def _term(self, data: Buffer, pos: int) -> tuple[Any, int]:
+        """The term at ``pos``. One that is short in all its parts, as most calls and replies are, never gets to the loop."""
+        options = self._options
+        size = len(data)
+        # So many bytes can bring more atoms than allowed.
+        atoms = self._atoms if size - pos < 2 * options.max_atoms else self._atoms.counted()
+        shapes: dict[int, Any] = {}
+        trouble = size
+        if type(data) is bytes:
+            try:
+                if data[pos] in CONTAINERS:
+                    term, end, elements = self._short.read(data, pos, 0, min(options.max_depth, LEVELS), shapes, atoms)
+                    if elements >= 0 and end <= size:
+                        return term, end
+                    trouble = end
+            except (IndexError, _struct.error, DecodeError):
+                pass
+        return self._run(data, pos, atoms, shapes, trouble + 1)
+
     # The hot loop: one function, because a call per term would double its time. The branches stand in the order of how often
     # messages have them.
-    def _run(self, data: Buffer, pos: int) -> tuple[Any, int]:  # noqa: C901
+    def _run(  # noqa: C901
+        self, data: Buffer, pos: int, atoms: Atoms, shapes: dict[int, Any], short_from: int
+    ) -> tuple[Any, int]:
+        """The term at ``pos``. From ``short_from`` on, containers may be read as short ones: not before the last trouble with that."""
         size = len(data)
         options = self._options
         text = options.strings == "str"
         plain = type(data) is bytes
         large = self._large
-        max_elements = options.max_elements
+        max_elements, max_digits = options.max_elements, options.max_digits
         limit = max_depth = options.max_depth
-        atoms, latin_atoms = self._atoms, self._latin_atoms
-        names: list[int] | None = None
-        if size - pos >= 2 * options.max_atoms:
-            # So many bytes can bring more atoms than allowed: tables of this call alone count them.
-            names = [0]
-            atoms, latin_atoms = {}, {}
-        atom, latin_atom = atoms.get, latin_atoms.get
+        utf8_atom, latin_atom = atoms.utf8.get, atoms.latin.get
+        read_short, read_run = self._short.read, self._short.read_run
         frozen = all_frozen = self._frozen
         key_floor = -1
         elements = 0
-        marker = self._marker
+        marker = atoms.marker
         structs = bool(options.structs)
         many = 2 * rare.MANY_PAIRS
-        shapes: dict[int, Any] = {}
         fields: list[Any]
         pairs: Iterator[Any]
         extra: Any = None
@@ -174,12 +166,13 @@ class Decoder:
         closing = False
         try:
             while True:
+                levels = min(limit - len(stack), LEVELS) if key_floor < 0 else 0
                 for expected in it:
                     if expected is not None:
                         if kind == _LEARN:
                             extra.append(pos)
-                        elif data.startswith(expected, pos):
-                            pos += len(expected)
+                        elif data[pos : pos + expected[1]] == expected[0]:
+                            pos += expected[1]
                         else:
                             # A wrong guess: from here on an ordinary map, whose next key is read as any other.
                             shapes[2 * count] = extra[1] + 1
@@ -199,7 +192,7 @@ class Decoder:
                                 raise Short
                             if end - start >= large:
                                 in_key = key_floor >= 0 or kind >= _MAP and not len(items) & 1
-                                append(self._large_binary(data, start, end, in_key))
+                                append(cut(data, start, end, text, 0 if in_key else options.view_threshold))
                             elif text:
                                 raw = data[start:end] if plain else bytes(data[start:end])
                                 try:
@@ -215,15 +208,25 @@ class Decoder:
                             if end > size:
                                 raise Short
                             raw = data[pos + 2 : end] if plain else bytes(data[pos + 2 : end])
-                            value = atom(raw, _MISSING)
+                            value = utf8_atom(raw, _MISSING)
                             if value is _MISSING:
-                                value = self._atom(raw, atoms, False, names, pos)
+                                value = atoms.get(raw, False, pos)
                             append(value)
                             pos = end
                             continue
+                        if tag == 110:
+                            start = pos + 3
+                            end = start + data[pos + 1]
+                            if end - start > max_digits:
+                                raise decode_limit("max_digits", max_digits, end - start, pos)
+                            if end > size:
+                                raise Short
+                            value = _from_bytes(data[start:end], "little")
+                            append(-value if data[pos + 2] else value)
+                            pos = end
+                            continue
                         if tag == 116 or tag == 108:
-                            more = need = _U32(data, pos + 1)[0]
-                            start = pos + 5
+                            pass
                         elif tag == 107:
                             start = pos + 3
                             end = start + _U16(data, pos + 1)[0]
@@ -233,18 +236,18 @@ class Decoder:
                             if end > size:
                                 raise Short
                             value = list(data[start:end])
-                            append(_as_list(value) if frozen or kind >= _MAP and not len(items) & 1 else value)
+                            append(frozen_list(value) if frozen or kind >= _MAP and not len(items) & 1 else value)
                             pos = end
                             continue
-                        elif tag == 110 or tag == 111:
-                            start = pos + 3 if tag == 110 else pos + 6
-                            end = start + (data[pos + 1] if tag == 110 else _U32(data, pos + 1)[0])
-                            if end - start > options.max_digits:
-                                raise decode_limit("max_digits", options.max_digits, end - start, pos)
+                        elif tag == 111:
+                            start = pos + 6
+                            end = start + _U32(data, pos + 1)[0]
+                            if end - start > max_digits:
+                                raise decode_limit("max_digits", max_digits, end - start, pos)
                             if end > size:
                                 raise Short
-                            value = int.from_bytes(data[start:end], "little")
-                            append(-value if data[start - 1] else value)
+                            value = _from_bytes(data[start:end], "little")
+                            append(-value if data[pos + 5] else value)
                             pos = end
                             continue
                         elif tag == 115 or tag == 118:
@@ -252,8 +255,7 @@ class Decoder:
                             end = start + (data[pos + 1] if tag == 115 else _U16(data, pos + 1)[0])
                             if end > size:
                                 raise Short
-                            table = latin_atoms if tag == 115 else atoms
-                            append(self._atom(bytes(data[start:end]), table, tag == 115, names, pos))
+                            append(atoms.get(bytes(data[start:end]), tag == 115, pos))
                             pos = end
                             continue
                         else:
@@ -271,13 +273,12 @@ class Decoder:
                         raw = data[pos + 3 : end] if plain else bytes(data[pos + 3 : end])
                         value = latin_atom(raw, _MISSING)
                         if value is _MISSING:
-                            value = self._atom(raw, latin_atoms, True, names, pos)
+                            value = atoms.get(raw, True, pos)
                         append(value)
                         pos = end
                         continue
                     elif tag == 104:
-                        more = need = data[pos + 1]
-                        start = pos + 2
+                        pass
                     elif tag == 98:
                         append(_I32(data, pos + 1)[0])
                         pos += 5
@@ -293,16 +294,34 @@ class Decoder:
                         append(_EMPTY_LIST if frozen or kind >= _MAP and not len(items) & 1 else [])
                         pos += 1
                         continue
-                    elif tag == 105:
-                        more = need = _U32(data, pos + 1)[0]
-                        start = pos + 5
-                    else:
+                    elif tag != 105:
                         value, pos = self._leaf(data, pos)
                         append(value)
                         continue
+                    if pos >= short_from and levels and (kind < _MAP or len(items) & 1) and tag != 105:
+                        try:
+                            value, end, total = read_short(data, pos, elements, levels, shapes, atoms)
+                        except (IndexError, _struct.error, DecodeError):
+                            end, total = size, -1
+                        # There must be a byte at least for everything that is still to come, or else it must be found out where
+                        # they lack. The first sum is never too small, and quicker.
+                        if total >= 0 and (size - end >= owed + 2 * count or size - end >= _owed(kind, count, items, owed)):
+                            append(value)
+                            pos = end
+                            elements = total
+                            continue
+                        short_from = end + 1
+                    if tag == 104:
+                        more = need = data[pos + 1]
+                        start = pos + 2
+                    else:
+                        more = need = _U32(data, pos + 1)[0]
+                        start = pos + 5
                     if not need:
                         if tag == 108:
-                            # As in OTP: a list of no elements is its tail. One more turn, for the same place.
+                            # As in OTP: a list of no elements is its tail. One more turn, for the same place, for all in a row.
+                            while data[start] == 108 and _U32(data, start + 1)[0] == 0:
+                                start += 5
                             if kind in (_SHAPE, _LEARN):
                                 it = chain((None,), it)
                             else:
@@ -329,11 +348,10 @@ class Decoder:
                     elements += more
                     if elements > max_elements:
                         raise decode_limit("max_elements", max_elements, elements, pos)
-                    rest = count - len(items) - 1
-                    rest = owed + (rest + rest if kind == _SHAPE else rest)
+                    rest = _owed(kind, count, items, owed)
                     if need > size - start - rest:
                         raise Short
-                    if tag == 116 and plain and _SMALLEST_SHAPE <= more <= _LARGEST_SHAPE:
+                    if tag == 116 and plain and SMALLEST_SHAPE <= more <= LARGEST_SHAPE:
                         guess = shapes.get(more)
                         if guess is None:
                             shapes[more] = 0
@@ -344,7 +362,7 @@ class Decoder:
                             append = items.append
                             it = iter(guess[2])
                             break
-                        elif guess < _WRONG_GUESSES:
+                        elif guess < WRONG_GUESSES:
                             stack.append((it, items, append, kind, count, at_tag, owed, extra))
                             owed, at_tag, pos, kind, count, extra = rest, pos, start, _LEARN, more, []
                             items = []
@@ -357,73 +375,11 @@ class Decoder:
                     else:
                         fields = []
                         add = fields.append
-                    if more <= _SHORT and plain and key_floor != depth:
-                        # Most containers are short and hold leaves: those do without a frame. Whatever is out of the
-                        # ordinary ends this loop, and is read again by the one around it.
-                        end = start
-                        try:
-                            for _ in repeat(None, more):
-                                start = end
-                                leaf = data[start]
-                                if leaf == 119:
-                                    end = start + 2 + data[start + 1]
-                                    value = atom(data[start + 2 : end], _MISSING)
-                                    if value is _MISSING or value is marker:
-                                        break
-                                elif leaf == 109:
-                                    end = start + 5 + _U32(data, start + 1)[0]
-                                    if end - start > large:
-                                        break
-                                    value = data[start + 5 : end]
-                                    if text:
-                                        try:
-                                            value = value.decode()
-                                        except UnicodeDecodeError:
-                                            pass
-                                elif leaf == 100:
-                                    end = start + 3 + _U16(data, start + 1)[0]
-                                    value = latin_atom(data[start + 3 : end], _MISSING)
-                                    if value is _MISSING or value is marker:
-                                        break
-                                elif leaf == 97:
-                                    end = start + 2
-                                    value = data[start + 1]
-                                elif leaf == 98:
-                                    end = start + 5
-                                    value = _I32(data, start + 1)[0]
-                                elif leaf == 70:
-                                    end = start + 9
-                                    value = _F64(data, start + 1)[0]
-                                    if value - value != 0.0:
-                                        break
-                                else:
-                                    break
-                                if end > size:
-                                    break
-                                add(value)
-                            else:
-                                start = end
-                                if tag == 104:
-                                    append(tuple(fields))
-                                    pos = end
-                                    continue
-                                if tag == 108:
-                                    if data[end] == 106:
-                                        append(fields)
-                                        pos = end + 1
-                                        continue
-                                elif tag == 116 and not structs:
-                                    pairs = iter(fields)
-                                    value = _new_dict(Map) if frozen else {}
-                                    _update(value, zip(pairs, pairs))
-                                    if len(value) + len(value) == more:
-                                        append(value)
-                                        pos = end
-                                        continue
-                        except (IndexError, _struct.error):
-                            pass
-                    elif more >= FEW_NUMBERS and data[start] in NUMBERS and tag != 116:
+                    if more >= FEW_NUMBERS and data[start] in NUMBERS and tag != 116:
                         start = read_numbers(data, start, more, fields)
+                    elif levels > 1 and start >= short_from and tag != 116 and key_floor < 0:
+                        last = size - need - rest
+                        start, elements = read_run(data, start, elements, levels - 1, shapes, atoms, fields, more, last)
                     stack.append((it, items, append, kind, count, at_tag, owed, extra))
                     it = repeat(None, more - len(fields))
                     owed, at_tag, pos, count = rest, pos, start, need
@@ -472,7 +428,7 @@ class Decoder:
                     elif kind == _ROOT:
                         return items[0], pos
                     elif kind == _IMPROPER:
-                        value = _improper(items)
+                        value = improper_list(items)
                     else:
                         pairs = iter(items)
                         pairs = zip(extra[0], pairs) if kind == _SHAPE else zip(pairs, pairs)
@@ -519,71 +475,19 @@ class Decoder:
             return rare.leaf(data, pos, self._options)
         raise decode_error("tag", data[pos], pos)
 
-    def _atom(self, raw: bytes, table: dict[bytes, Any], latin: bool, names: list[int] | None, offset: int) -> Any:
-        """The atom of these bytes, put into ``table`` for the next time. ``names`` counts those of the call, if they must be."""
-        if names is not None:
-            value = table.get(raw, _MISSING)
-            if value is not _MISSING:
-                return value
-            value = self._make_atom(raw, latin, offset)
-            names[0] += 1
-            if names[0] > self._options.max_atoms:
-                raise decode_limit("max_atoms", self._options.max_atoms, names[0], offset)
-        else:
-            value = self._make_atom(raw, latin, offset)
-            if len(table) >= _CACHED_ATOMS:
-                table.clear()
-        table[raw] = value
-        return value
-
-    def _make_atom(self, raw: bytes, latin: bool, offset: int) -> Any:
-        try:
-            name = raw.decode("latin-1" if latin else "utf-8")
-        except UnicodeDecodeError:
-            raise decode_error("atom_utf8", None, offset) from None
-        if len(name) > 255:
-            raise decode_error("atom_length", len(name), offset)
-        if name == "true" or name == "false":
-            return name == "true"
-        if name == self._marker.name:
-            return self._marker
-        if self._frozen:
-            return None if name == "undefined" else ByteAtom(name)
-        return None if name == "nil" else Atom(name)
-
-    def _large_binary(self, data: Buffer, start: int, end: int, in_key: bool) -> Any:
-        """A binary of which one copy is enough: a view of the input if the options say so, else text or bytes."""
-        view = memoryview(data)[start:end]
-        if 0 < self._options.view_threshold <= end - start and not in_key:
-            return view
-        if not self._frozen:
-            try:
-                return str(view, "utf-8")
-            except UnicodeDecodeError:
-                pass
-        return bytes(view)
-
 
 def _learn(data: bytes, keys: list[Any], marks: list[int], wrong: int) -> Any:
     """What the next map of as many pairs is guessed to look like: its keys, and the bytes of each."""
     if not rare.SALTED.issuperset(map(type, keys)) or len(set(keys)) < len(keys):
         return wrong + 1
     starts = iter(marks)
-    return tuple(keys), wrong, [data[start:end] for start, end in zip(starts, starts)]
+    return tuple(keys), wrong, [(data[start:end], end - start) for start, end in zip(starts, starts)]
 
 
-def _as_list(value: list[Any]) -> List:
-    frozen = _new_list(List)
-    list.extend(frozen, value)
-    return frozen
-
-
-def _improper(items: list[Any]) -> ImproperList:
-    # Not through the constructor, which freezes what is inside, and recurses.
-    value = _new_list(ImproperList)
-    list.extend(value, items[:-1])
-    object.__setattr__(value, "tail", items[-1])
-    return value
+def _owed(kind: int, count: int, items: list[Any], owed: int) -> int:
+    """How many elements, keys and values are to come after the one being read, at least a byte each."""
+    rest = count - len(items) - 1
+    return owed + (rest + rest if kind == _SHAPE else rest)
 
 
 def _too_deep(depth: int, max_depth: int, offset: int) -> DecodeError:

@@ -1,6 +1,6 @@
 """The encoder in Python: the twin of the one in C, and what runs where there is none.
 
-One loop, :meth:`Encoder._run`, writes value after value as small pieces that are joined at the end; containers that are not finished
+One loop, :meth:`Encoder._run`, writes value after value as small pieces that are joined now and then; containers that are not finished
 wait on a list of frames, so that depth costs memory but no recursion. Time and memory are linear in the size of the output.
 
 Lists of numbers are written at once, the keys of maps and atoms are looked up in tables that outlive the call. A list or map is copied
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct as _struct
 from itertools import islice
+from sys import maxsize
 
 from dspex_erl.errors import EncodeError, format_path
 from dspex_erl.etf import _rare as rare
@@ -36,8 +37,17 @@ _CACHED = 4096
 _SHORT_KEY = 64
 """The longest key, in characters, that is kept."""
 
+_PIECES = 4096
+"""How many pieces are kept before they are joined: the bytes of so many are still in the cache of the processor."""
+
+_CHUNK = 1 << 20
+"""Unless they are more than so many bytes: then copying them twice would cost more."""
+
 _pack_float = _struct.Struct(">Bd").pack
 _SHORT: Final = tuple(pack_count(tags.BINARY, size) for size in range(256))
+_TUPLES: Final = tuple(bytes((tags.SMALL_TUPLE, size)) for size in range(256))
+_FEW = 8
+_copy = dict.copy
 _WIDE_ATOM = type(ByteAtom("☃"))
 
 
@@ -52,20 +62,25 @@ class _State:
         self.key: Any = None
 
 
-class _Table(dict):  # type: ignore[type-arg]
-    """Encodings by value, made on demand. Holds values of one exact type: ``1 == 1.0 == True``, but not for Erlang."""
+class _Table:
+    """Encodings by value, for values of one exact type: ``1 == 1.0 == True``, but not for Erlang.
 
-    __slots__ = ("_make",)
+    ``known`` may be read directly. It is a plain ``dict``, because those are the quickest.
+    """
+
+    __slots__ = ("_make", "known")
 
     def __init__(self, make: Callable[[Any], bytes | None]) -> None:
         self._make = make
+        self.known: dict[Any, bytes] = {}
 
-    def __missing__(self, value: Any) -> bytes | None:
+    def add(self, value: Any) -> bytes | None:
+        """The encoding of a value that is not known; ``None`` if it is not a simple one."""
         encoded = self._make(value)
         if encoded is not None:
-            if len(self) >= _CACHED:
-                self.clear()
-            self[value] = encoded
+            if len(self.known) >= _CACHED:
+                self.known.clear()
+            self.known[value] = encoded
         return encoded
 
 
@@ -90,7 +105,7 @@ class Encoder:
 
     def encode(self, term: Any, /) -> bytes:
         """The external format of ``term``."""
-        encoded = b"".join(self._run(term))
+        encoded = b"".join(self._run(term, joining=True))
         if len(encoded) > self._options.max_bytes:
             raise self._too_large(len(encoded))
         return encoded
@@ -100,7 +115,7 @@ class Encoder:
         pieces: list[bytes | memoryview] = []
         small: list[bytes | memoryview] = []
         total = 0
-        for piece in self._run(term):
+        for piece in self._run(term, joining=False):
             total += len(piece)
             if len(piece) < LARGE_BINARY:
                 small.append(piece)
@@ -119,13 +134,15 @@ class Encoder:
 
     # The hot loop: one function, because a call per value would double its time. The branches stand in the order of how often
     # messages have them.
-    def _run(self, term: Any) -> list[bytes | memoryview]:  # noqa: C901
+    def _run(self, term: Any, joining: bool) -> list[bytes | memoryview]:  # noqa: C901
+        """The pieces of what is written; with ``joining``, large binaries are not always pieces of their own."""
         options = self._options
         charlists = self._latin
         text = not charlists
         true_false = self._true_false
         none = self._none
-        atoms = self._atoms
+        atoms = self._atoms.known
+        add_atom: Callable[[Any], Any] = self._atoms.add
         tables = self._tables
         max_elements = options.max_elements
         limit = options.max_depth
@@ -139,13 +156,21 @@ class Encoder:
         key_type: Any = None
         source: Any = None
         closing = False
+        # How many pieces are joined already, what the budget was then, and the keys whose pieces are still to be looked at.
+        joined, next_join, counted = 0, _PIECES if joining else maxsize, budget
+        open_keys: list[_State] = []
         it: Iterator[Any] = iter((term,))
         try:
             while True:
                 for item in it:
                     if keys is not None:
                         key, value = item
-                        head = keys[key] if type(key) is key_type else None
+                        head = None
+                        if type(key) is key_type:
+                            try:
+                                head = keys[key]
+                            except KeyError:
+                                head = tables[key_type].add(key)
                         if charlists and key_type is str and head is not None:
                             # Such a key is a list. One too long is left to the branch that finds it so.
                             elements += len(key)
@@ -156,8 +181,8 @@ class Encoder:
                             # Not a simple key, or not of the type of those before: from here on they are compared.
                             done = len(source) - it.__length_hint__() - 1  # type: ignore[attr-defined]
                             state = _State(done)
-                            seen = {keys[earlier] for earlier, _ in islice(source, done)}
-                            it = _checked(source, state, seen, out)
+                            seen = {keys.get(earlier) or tables[key_type].add(earlier) or b"" for earlier in islice(source, done)}
+                            it = _checked(list(source.items()), state, seen, out, open_keys)
                             source = state
                             keys = None
                             break
@@ -204,7 +229,10 @@ class Encoder:
                         append(_SHORT[size] if size < 256 else pack_count(109, size))
                         append(item)
                     elif kind is Atom or kind is ByteAtom or kind is _WIDE_ATOM:
-                        append(atoms[item])
+                        try:
+                            append(atoms[item])
+                        except KeyError:
+                            append(add_atom(item))
                     elif kind is float and item - item == 0.0:
                         append(_pack_float(70, item))
                     elif kind is bool:
@@ -212,8 +240,8 @@ class Encoder:
                     elif item is None:
                         append(none)
                     elif kind is dict or kind is Map:
-                        pairs = list(item.items())
-                        count = len(pairs)
+                        mapping = _copy(item)
+                        count = len(mapping)
                         if not count:
                             append(b"t\x00\x00\x00\x00")
                             continue
@@ -225,14 +253,15 @@ class Encoder:
                         append(pack_count(116, count))
                         stack.append((it, keys, key_type, source, closing))
                         closing = False
-                        key_type = type(pairs[0][0])
-                        keys = tables.get(key_type)
-                        if keys is None:
-                            source = _State(0)
-                            it = _checked(pairs, source, set(), out)
+                        key_type = type(next(iter(mapping)))
+                        if key_type in tables:
+                            keys = tables[key_type].known
+                            source = mapping
+                            it = iter(mapping.items())
                         else:
-                            source = pairs
-                            it = iter(pairs)
+                            keys = None
+                            source = _State(0)
+                            it = _checked(list(mapping.items()), source, set(), out, open_keys)
                         break
                     elif kind is list or kind is List or kind is tuple or kind is ImproperList:
                         members = item if kind is tuple else item[:]
@@ -266,19 +295,51 @@ class Encoder:
                                 raise self._too_large(options.max_bytes - budget)
                             append(block)
                             continue
-                        stack.append((it, keys, key_type, source, closing))
-                        keys = None
-                        closing = False
                         if kind is tuple:
-                            append(bytes((104, count)) if count < 256 else pack_count(105, count))
+                            append(_TUPLES[count] if count < 256 else pack_count(105, count))
                         else:
                             append(pack_count(108, count))
                             if kind is ImproperList:
                                 members.append(item.tail)
+                        rest: Any = iter(members)
+                        if count <= _FEW:
+                            # Most are short and hold leaves: those do without a frame. Whatever is out of the ordinary ends
+                            # this loop, and is met again by the one around it.
+                            for member in rest:
+                                member_kind = type(member)
+                                if member_kind is Atom or member_kind is ByteAtom:
+                                    try:
+                                        append(atoms[member])
+                                    except KeyError:
+                                        append(add_atom(member))
+                                elif member_kind is int and -2147483648 <= member < 2147483648:
+                                    append(SMALL[member] if 0 <= member < 256 else pack_integer(98, member))
+                                elif member_kind is str and text and len(member) < 64:
+                                    try:
+                                        raw = member.encode()
+                                    except UnicodeEncodeError:
+                                        break
+                                    append(_SHORT[len(raw)])
+                                    append(raw)
+                                elif member_kind is bytes and len(member) < 256:
+                                    append(_SHORT[len(member)])
+                                    append(member)
+                                elif member is None:
+                                    append(none)
+                                elif member_kind is bool:
+                                    append(true_false[member])
+                                else:
+                                    break
                             else:
-                                closing = True
+                                if kind is list or kind is List:
+                                    append(b"j")
+                                continue
+                            rest.__setstate__(len(members) - rest.__length_hint__() - 1)
+                        stack.append((it, keys, key_type, source, closing))
+                        keys = None
+                        closing = kind is list or kind is List
                         source = members
-                        it = iter(members)
+                        it = rest
                         break
                     else:
                         stand_in = item.value if kind is ExactKey else rare.raw(item, options)
@@ -310,6 +371,12 @@ class Encoder:
                         append(b"j")
                     if not stack:
                         return out
+                    if len(out) > next_join and not open_keys:
+                        if counted - budget < _CHUNK:
+                            out[joined:] = (b"".join(out[joined:]),)
+                        joined = len(out)
+                        next_join = joined + _PIECES
+                        counted = budget
                     if source is None:
                         limit -= 1
                     it, keys, key_type, source, closing = stack.pop()
@@ -357,7 +424,7 @@ def _step(it: Any, keys: Any, source: Any) -> object:
     if type(source) is _State:
         return source.ordinal if source.in_key else (source.key,)
     position = len(source) - it.__length_hint__() - 1
-    return position if keys is None else (source[position][0],)
+    return position if keys is None else (next(islice(source, position, None)),)
 
 
 def _bytes_key(key: bytes) -> bytes | None:
@@ -370,13 +437,17 @@ def _integer_key(key: int) -> bytes | None:
     return pack_integer(tags.INTEGER, key) if -(2**31) <= key < 2**31 else None
 
 
-def _checked(pairs: list[tuple[Any, Any]], state: _State, seen: set[bytes], out: list[Any]) -> Iterator[Any]:
+def _checked(
+    pairs: list[tuple[Any, Any]], state: _State, seen: set[bytes], out: list[Any], open_keys: list[_State]
+) -> Iterator[Any]:
     """Keys and values in turn. When the loop asks for a value, its key is written: were those bytes a key of this map before?"""
     for ordinal in range(state.ordinal, len(pairs)):
         key, value = pairs[ordinal]
         state.ordinal, state.in_key, state.key = ordinal, True, key
         mark = len(out)
+        open_keys.append(state)
         yield key
+        open_keys.pop()
         state.in_key = False
         raw = b"".join(out[mark:])
         if raw in seen:

@@ -172,7 +172,7 @@ class Connection:
         return self._events(self._reader.frames())
 
     def receive(self, data: bytes) -> list[Event]:
-        """Takes ``data`` in and returns every event that is whole by now: :meth:`feed` and then :meth:`events`, in one go.
+        """Takes ``data`` in and returns every event that is whole by now: ``feed`` and then :meth:`events`, in one go.
 
         Raises ``FrameTooLong``, for good, once the frame that is too long is the next one.
         """

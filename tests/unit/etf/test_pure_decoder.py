@@ -731,6 +731,11 @@ class TestDepth:
         assert coder.decode(V + b"i" + u32(100_000) + b"l\0\0\0\0a\x01" * 100_000) == (1,) * 100_000
         assert coder.decode(V + mapping(many + b"a\x01", many + b"a\x02", many + b"a\x03", many + b"a\x04")) == {1: 2, 3: 4}
 
+    def test_lists_without_elements_in_maps_of_one_shape(self, coder: Coder) -> None:
+        many = b"l\0\0\0\0" * 500_000
+        maps = b"".join(mapping(b"a\x01", many + b"a\x02", b"a\x03", many + b"a\x04") for _ in range(4))
+        assert coder.decode(V + b"h\x04" + maps) == ({1: 2, 3: 4},) * 4
+
     def test_improper_tails(self, coder: Coder) -> None:
         data = V + b"l\0\0\0\1a\x01h\x01" * 1000 + b"a\x02"
         term = coder.decode(data)
