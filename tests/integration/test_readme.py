@@ -14,11 +14,18 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 SOURCES = Path(__file__).parent / "erlang"
 
 
-def example(language: str) -> str:
-    """The README's first block of code in ``language``."""
-    found = re.search(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert found is not None, f"no example in {language}"
-    return found[1]
+CLIENT = README.parent / "priv" / "elixir"
+
+
+def examples(language: str) -> list[str]:
+    """The README's blocks of code in ``language``."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert found, f"no example in {language}"
+    return found
+
+
+OVER_ERLPORT = [block for block in examples("elixir") if ":python.start" in block]
+WITH_THE_CLIENT = [block for block in examples("elixir") if "DSPexErl." in block]
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +46,34 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def run(command: list[str], environ: dict[str, str]) -> None:
-    result = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=5 * PATIENCE, check=False)
+def run(command: list[str], environ: dict[str, str], cwd: Path | None = None) -> None:
+    result = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, timeout=5 * PATIENCE, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_erlang_example(environ: dict[str, str]) -> None:
-    expressions = example("erlang").rstrip().rstrip(".")
+@pytest.mark.parametrize("block", examples("erlang"))
+def test_an_erlang_example(environ: dict[str, str], block: str) -> None:
+    expressions = block.rstrip().rstrip(".")
     run(["erl", "-noshell", "-noinput", "-eval", f"{expressions}, halt()."], environ)
 
 
-def test_the_elixir_example(environ: dict[str, str]) -> None:
-    run(["elixir", "-pa", environ["FOLDER"], "-e", example("elixir")], environ)
+@pytest.mark.parametrize("block", OVER_ERLPORT)
+def test_an_elixir_example_over_erlport(environ: dict[str, str], block: str) -> None:
+    run(["elixir", "-pa", environ["FOLDER"], "-e", block], environ)
+
+
+@pytest.mark.parametrize("block", WITH_THE_CLIENT)
+def test_an_elixir_example_with_the_client(environ: dict[str, str], block: str) -> None:
+    builds = {"MIX_ENV": "test", "MIX_BUILD_PATH": environ["FOLDER"] + "/mix", "LC_ALL": "C.UTF-8", "DSPEX_PYTHON": sys.executable}
+    run(["mix", "run", "-e", block], {**environ, **builds}, cwd=CLIENT)
+
+
+def test_every_elixir_example_is_one_of_these() -> None:
+    assert sorted(OVER_ERLPORT + WITH_THE_CLIENT) == sorted(examples("elixir"))
+    assert OVER_ERLPORT
+    assert WITH_THE_CLIENT
 
 
 def test_an_example_that_does_not_hold_fails(environ: dict[str, str]) -> None:
     with pytest.raises(AssertionError):
-        run(["elixir", "-pa", environ["FOLDER"], "-e", example("elixir").replace("4.0", "5.0")], environ)
+        run(["elixir", "-pa", environ["FOLDER"], "-e", OVER_ERLPORT[0].replace("4.0", "5.0")], environ)
