@@ -101,8 +101,9 @@ class Registry:
         """Changes settings of a session. Its model is built anew at its next use; a run that has begun keeps the old one."""
         with self._lock:
             session.settings = replace(session.settings, **changes)
+            namespace, session.namespace = session.namespace, new_namespace()
             model, session.model = session.model, None
-        self._forget(session.namespace, model)
+        self._forget(namespace, model)
 
     def add_program(self, session: Session, program: Program) -> None:
         """Adds a program to a session. Raises :class:`ProgramExists` and :class:`ProgramLimit`."""

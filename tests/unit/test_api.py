@@ -28,6 +28,7 @@ from dspex_erl.errors import (
     TimeoutExpired,
     UnknownModule,
 )
+from dspex_erl.programs import modules
 from dspex_erl.terms import Atom, ByteAtom
 
 NAMES = map("test session {}".format, itertools.count())
@@ -457,6 +458,8 @@ class TestRegisteredModules:
             "        return dspy.Prediction(answer=self.predict(**inputs).answer.upper() + self.mark)\n"
         )
         (tmp_path / "shouting.py").write_text(source, encoding="utf-8")
+        # What is registered stays for the life of the process, which has other tests to run.
+        monkeypatch.setattr(modules, "_registered", {})
         monkeypatch.syspath_prepend(str(tmp_path))
         spec = {"signature": "question -> answer", "module": "shout", "module_args": {"mark": "?!"}}
         with pytest.raises(UnknownModule):
