@@ -36,6 +36,7 @@ _LENGTH = 200
 
 # What looks like a key, whoever's it is: a server may shorten it to its ends, or put stars in.
 _KEYS = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_][\w*.…-]{4,}|(?i:bearer\s+|basic\s+|api[-_ ]?key\s*[:=]\s*)\S+")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0e-\x1f\x7f]")
 _MASKED = re.compile(r"[^\s'\",;:()]*(?:\*{2,}|…|\.{3,}|•{2,}|[xX]{4,})[^\s'\",;:()]*")
 
 _SHORTEST = 4
@@ -91,6 +92,8 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     'Incorrect API key provided: ***'
     >>> scrubbed("No account has the key hunt****ty22, which ends in ty22", ("hunter-seventy22",))
     'No account has the key ***, which ends in ***'
+    >>> scrubbed("\\x1b[32mDownload\\x1b[0m failed")
+    'Download failed'
     """
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST]
     for secret in secrets:
@@ -100,7 +103,7 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) > 2 * _ENDS:
             text = _without_ends(text, secret)
-    text = " ".join(_KEYS.sub("***", text).split())
+    text = " ".join(_KEYS.sub("***", _COLOURS.sub("", text)).split())
     return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
 
 
