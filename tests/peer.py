@@ -390,12 +390,21 @@ class Peer:
 
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None
-        while data := os.read(self.process.stderr.fileno(), 65536):
-            with self._stderr_news:
-                self._stderr += data
-                self._stderr_news.notify_all()
+        fd = self.process.stderr.fileno()
+        os.set_blocking(fd, False)
+        while not self._stderr_over:
+            select.select([fd], [], [])
+            self._take_stderr(fd)
+
+    def _take_stderr(self, fd: int) -> None:
+        """Takes in what is there; under the lock, so that nothing is on its way when somebody looks."""
         with self._stderr_news:
-            self._stderr_over = True
+            try:
+                while data := os.read(fd, 65536):
+                    self._stderr += data
+                self._stderr_over = True
+            except BlockingIOError:
+                pass
             self._stderr_news.notify_all()
 
     @property
@@ -445,8 +454,9 @@ class Peer:
                 elif ended in readable:
                     break
         status = self.process.wait()
-        if not self.processes():
-            self._stderr_thread.join()
+        # Others may hold the other end still. What the worker wrote is there by now.
+        assert self.process.stderr is not None
+        self._take_stderr(self.process.stderr.fileno())
         return status
 
     def processes(self) -> list[int]:
