@@ -28,17 +28,17 @@ TYPE_NAME_LENGTH: Final = 100
 """How many characters of a type's name an error text shows."""
 
 DECODE_FAULTS: Final = {
-    "version": ("the version byte 131", "byte {}"),
+    "version": ("the version byte 131", "another byte"),
     "key": ("a key that can be hashed", "{}"),
-    "tag": ("the tag of a term", "byte {}"),
-    "trailing": ("the end of the bytes after one term", "{} more"),
-    "float": ("a finite float", "not a number, or an infinity"),
-    "atom_utf8": ("an atom's name in UTF-8", "other bytes"),
-    "atom_length": ("an atom of at most 255 characters", "{}"),
+    "tag": ("a term", "tag {}"),
+    "trailing": ("nothing behind the term", "more bytes"),
+    "float": ("a finite float", "a NaN or an infinity"),
+    "atom_utf8": ("an atom of at most 255 characters", "an invalid name"),
+    "atom_length": ("an atom of at most 255 characters", "a longer name"),
     "bits": ("1 to 8 bits in the last byte of a bit string", "{}"),
     "inflated_size": ("as many inflated bytes as announced ({})", "another number"),
     "inflated_data": ("data compressed by zlib", "other bytes"),
-    "inflated_trailing": ("one term in the compressed data", "{} more bytes"),
+    "inflated_trailing": ("one term inside the compressed one", "more bytes"),
 }
 """What the decoders may find wrong: the texts for ``expected`` and ``got``, with a place for the detail."""
 
@@ -96,7 +96,7 @@ def decode_error(what: str, detail: object, offset: int) -> DecodeError:
 
 def truncated(size: int) -> TruncatedError:
     """The error for bytes that end, at ``size``, before the term does."""
-    return TruncatedError("more bytes", "the end of them", size)
+    return TruncatedError("a whole term", "the end of the bytes", size)
 
 
 def decode_limit(limit: str, maximum: int, number: int, offset: int) -> DecodeLimitError:
@@ -122,12 +122,12 @@ def at(error: CodecError, path: str, offset: int | None = None) -> CodecError:
     the caller, and no more bytes can mend a term that ends inside them, so that it is not truncated but wrong.
 
     >>> str(at(truncated(7), "$[1]"))
-    'expected more bytes, got the end of them, at byte 7, $[1]'
+    'expected a whole term, got the end of the bytes, at byte 7, $[1]'
     """
     if offset is not None:
         assert isinstance(error, DecodeError)
         if isinstance(error, TruncatedError):
-            error = DecodeError(error.expected, error.got, offset, error.path)
+            error = DecodeError("a whole term inside the compressed one", "its end", offset, error.path)
         error.offset = offset
         error.args = (*error.args[:-2], offset, error.path)
     error.path = path + error.path[1:]

@@ -50,9 +50,9 @@ def test_both_encodings_are_kept_apart() -> None:
 
 def test_what_is_no_atom() -> None:
     atoms = Atoms(Options())
-    with raising(DecodeError, expected="an atom's name in UTF-8", offset=7):
+    with raising(DecodeError, got="an invalid name", offset=7):
         atoms.get(b"\xff", False, 7)
-    with raising(DecodeError, expected="an atom of at most 255 characters", got="256", offset=8):
+    with raising(DecodeError, got="a longer name", offset=8):
         atoms.get(b"x" * 256, True, 8)
     assert (atoms.utf8, atoms.latin) == ({}, {})
 

@@ -36,8 +36,8 @@ def test_limits_have_all_their_texts() -> None:
 @pytest.mark.parametrize(
     ("error", "args"),
     [
-        (faults.decode_error("tag", 1, 3), ("the tag of a term", "byte 1", 3)),
-        (faults.truncated(3), ("more bytes", "the end of them", 3)),
+        (faults.decode_error("tag", 1, 3), ("a term", "tag 1", 3)),
+        (faults.truncated(3), ("a whole term", "the end of the bytes", 3)),
         (faults.decode_limit("max_depth", 5, 6, 3), ("max_depth", 5, "containers 6 deep", 3)),
         (faults.encode_error("surrogate", ""), ("text that UTF-8 can write", "a surrogate")),
         (faults.encode_limit("max_depth", 5, 6), ("max_depth", 5, "containers 6 deep")),

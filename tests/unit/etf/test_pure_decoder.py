@@ -1076,3 +1076,31 @@ class TestMemory:
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+class TestTexts:
+    """Word for word the same from both coders."""
+
+    @pytest.mark.parametrize(
+        ("data", "text"),
+        [
+            (b"\x82", "expected the version byte 131, got another byte, at byte 0, $"),
+            (V, "expected a whole term, got the end of the bytes, at byte 1, $"),
+            (V + b"h\x02a\x01", "expected a whole term, got the end of the bytes, at byte 5, $"),
+            (V + b"l\0\0\0\2a\1mjj", "expected a whole term, got the end of the bytes, at byte 11, $[1]"),
+            (V + b"h\x02a\x01\x01", "expected a term, got tag 1, at byte 5, $[1]"),
+            (V + b"jj", "expected nothing behind the term, got more bytes, at byte 2, $"),
+            (V + b"h\x01F\x7f\xf0" + bytes(6), "expected a finite float, got a NaN or an infinity, at byte 3, $[0]"),
+            (V + b"w\x01\xff", "expected an atom of at most 255 characters, got an invalid name, at byte 1, $"),
+            (V + b"d\x01\x00" + b"x" * 256, "expected an atom of at most 255 characters, got a longer name, at byte 1, $"),
+            (
+                V + b"P" + u32(2) + zlib.compress(b"h\1"),
+                "expected a whole term inside the compressed one, got its end, at byte 1, $",
+            ),
+            (V + b"P" + u32(2) + zlib.compress(b"jj"), "expected one term inside the compressed one, got more bytes, at byte 1, $"),
+        ],
+    )
+    def test_faults(self, coder: Coder, data: bytes, text: str) -> None:
+        with pytest.raises(DecodeError) as caught:
+            coder.decode(data)
+        assert str(caught.value) == text

@@ -650,3 +650,42 @@ class TestMemory:
             assert tracemalloc.get_traced_memory()[0] - before < 2_500_000
         finally:
             tracemalloc.stop()
+
+
+class TestManyPieces:
+    """More than the pure coder keeps before it joins them."""
+
+    MANY = 20_000
+
+    def test_all_are_written(self, coder: Coder) -> None:
+        term = [(Atom("ok"), f"v{index}", {"n": index, "x": [None, "y"]}) for index in range(self.MANY)]
+        encoded = coder.encode(term, strings="str")
+        assert b"".join(coder.encode_iovec(term, strings="str")) == encoded
+        assert coder.decode(encoded, strings="str") == term
+
+    def test_large_binaries_among_them(self, coder: Coder) -> None:
+        term = [(index, b"z" * 300_000 if index % 5000 == 0 else b"s", [b"t"]) for index in range(self.MANY)]
+        encoded = coder.encode(term)
+        pieces = coder.encode_iovec(term)
+        assert b"".join(pieces) == encoded
+        assert sum(len(piece) == 300_000 for piece in pieces) == 4
+        assert coder.decode(encoded) == term
+
+    def test_keys_are_compared_all_the_same(self, coder: Coder) -> None:
+        key = tuple((index, "x") for index in range(self.MANY))
+        term = {key: 1, (*key,): 2, ExactKey(key): 3}
+        assert len(term) == 2
+        with raising(EncodeError, path="$[1]"):
+            coder.encode(term)
+        assert coder.decode(coder.encode({1: (), key: 2, "s": 3}, strings="str"), strings="str") == {1: (), key: 2, "s": 3}
+
+    def test_errors_have_their_place(self, coder: Coder) -> None:
+        with raising(EncodeError, path=f"$[{self.MANY}]['k']"):
+            coder.encode([*((1,) for _ in range(self.MANY)), {"k": "\ud800"}], strings="str")
+
+    def test_the_limit_counts_them(self, coder: Coder) -> None:
+        term = [(1,)] * self.MANY
+        size = len(coder.encode(term))
+        assert len(coder.encode(term, max_bytes=size)) == size
+        with raising(EncodeLimitError, limit="max_bytes", maximum=size - 1):
+            coder.encode(term, max_bytes=size - 1)
