@@ -5,7 +5,7 @@
 >>> error.value
 (Atom('no_such_key'), b'answer')
 >>> print(error)
-erlang error: {no_such_key, "answer"}
+(Atom('erlang'), Atom('error'), (Atom('no_such_key'), "answer"), [])
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dspex_erl.errors import DspexError
-from dspex_erl.terms import Atom, ByteAtom, List
+from dspex_erl.terms import Atom, ByteAtom, List, Map
 from dspex_erl.wire import Result, Send
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Error(DspexError):
 class CallError(Error):
     """A call to Erlang failed: ``language``, ``type`` (``error``, ``exit``, ``throw``), ``value`` (the reason), ``stacktrace``.
 
-    Its text is that of the first three, much as Erlang would write them. A reason may be the text of an error that came from here, and so
-    on, so texts stand in it as they are and not as lists of numbers: each level adds the same to the text, and does not multiply it.
+    Its text is the tuple of the four, as with ErlPort, but for texts, which stand in it as they are and not as lists of numbers or with
+    anything escaped: a reason may be the text of an error that came from here, and so on, and each level must add to it and not multiply it.
     """
 
     def __init__(self, value: Any) -> None:
@@ -48,9 +48,7 @@ class CallError(Error):
         self.language, self.type, self.value, self.stacktrace = value
 
     def __str__(self) -> str:
-        if self.type is None:
-            return _shown(self.value)
-        return f"{_shown(self.language)} {_shown(self.type)}: {_text(self.value) or _shown(self.value)}"
+        return _shown(self.args[0])
 
 
 CallError.__module__ = Error.__module__ = "erlport.erlang"  # the name that reaches Erlang, as with ErlPort
@@ -136,22 +134,27 @@ def _one_argument(function: Any) -> Any:
 
 
 def _shown(term: Any, depth: int = 0) -> str:
-    """``term`` for a reader. Texts in quotes, but nothing in them escaped, or the next level would escape that again."""
+    """``term`` for a reader, as Python writes it. Texts in quotes, but nothing in them escaped, or the next level would escape that again."""
     if isinstance(term, (Atom, ByteAtom)):
-        return term.name
+        return repr(term)
     text = _text(term)
     if text is not None:
         return f'"{text}"'
-    if depth < _SHOWN_DEPTH and type(term) in (tuple, list, List):
-        inside = ", ".join(_shown(part, depth + 1) for part in term[:_SHOWN_PARTS])
-        more = ", …" if len(term) > _SHOWN_PARTS else ""
-        return f"{{{inside}{more}}}" if type(term) is tuple else f"[{inside}{more}]"
-    if depth < _SHOWN_DEPTH and isinstance(term, dict):
-        pairs = [f"{_shown(key, depth + 1)} => {_shown(value, depth + 1)}" for key, value in islice(term.items(), _SHOWN_PARTS)]
-        return f"#{{{', '.join(pairs)}{', …' if len(term) > _SHOWN_PARTS else ''}}}"
-    if isinstance(term, (tuple, list, dict)):
+    kind = type(term)
+    if kind not in _FORMS:
+        return repr(term)
+    if depth == _SHOWN_DEPTH:
         return "…"
-    return repr(term)
+    if kind is dict or kind is Map:
+        parts = [f"{_shown(key, depth + 1)}: {_shown(value, depth + 1)}" for key, value in islice(term.items(), _SHOWN_PARTS)]
+    else:
+        parts = [_shown(part, depth + 1) for part in term[:_SHOWN_PARTS]]
+    if len(term) > _SHOWN_PARTS:
+        parts.append("…")
+    return _FORMS[kind].format(", ".join(parts))
+
+
+_FORMS = {tuple: "({})", list: "[{}]", List: "List([{}])", dict: "{{{}}}", Map: "Map({{{}}})"}
 
 
 def _text(term: Any) -> str | None:

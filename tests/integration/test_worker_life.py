@@ -359,7 +359,7 @@ def test_a_message_grows_by_as_much_with_each_language_that_it_passes() -> None:
                     peer.answer(id)
                 error = caught.value.error
             message = caught.value.message
-            assert message.endswith("erlang error: badarg")
+            assert "badarg" in message
             lengths.append(len(message))
     steps = {after - before for before, after in zip(lengths, lengths[1:])}
     assert len(steps) == 1, lengths

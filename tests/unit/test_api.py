@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dspex_erl
+from dspex_erl.api import bridge
 from dspex_erl.bridge.dialect import plain
 from dspex_erl.errors import (
     BadInput,
@@ -416,6 +417,26 @@ class TestSnapshots:
         again = dspex_erl.export_session(other)["snapshot"]
         assert plain(again)["programs"]["qa"]["spec"] == plain(snapshot)["programs"]["qa"]["spec"]
         dspex_erl.destroy_session(other)
+
+    def test_a_state_is_data_and_names_no_attribute_of_its_own(self, session: str) -> None:
+        dspex_erl.create_program(session, "qa", "question -> answer")
+        snapshot = plain(dspex_erl.export_session(session)["snapshot"])
+        state = bridge().registry.get(session).programs["qa"].built.module.dump_state()
+
+        def with_state(changed: Any) -> Any:
+            return {**snapshot, "programs": {"qa": {**snapshot["programs"]["qa"], "compiled": True, "state": changed}}}
+
+        assert dspex_erl.import_session(session, with_state(state))["programs_count"] == 1
+        assert dspex_erl.get_program_info(session, "qa")["compiled"] is True
+        for changed in (
+            {**state, "lm": {"model": "openai/gpt-4o-mini"}},
+            {**state, "forward": 2},
+            {**state, "config": {"temperature": 2}},
+            {name: value for name, value in state.items() if name != "demos"},
+            [],
+        ):
+            with pytest.raises(SnapshotInvalid):
+                dspex_erl.import_session(session, with_state(changed))
 
     def test_no_key_is_in_it(self, session: str) -> None:
         dspex_erl.configure_lm(session, {"model": "openai/gpt-4o-mini", "api_key": "sk-secret-key"})

@@ -1086,7 +1086,7 @@ class TestTexts:
         [
             (b"\x82", "expected the version byte 131, got another byte, at byte 0, $"),
             (V, "expected a whole term, got the end of the bytes, at byte 1, $"),
-            (V + b"h\x02a\x01", "expected a whole term, got the end of the bytes, at byte 5, $"),
+            (V + b"h\x02a\x01", "expected a whole term, got the end of the bytes, at byte 5, $[1]"),
             (V + b"l\0\0\0\2a\1mjj", "expected a whole term, got the end of the bytes, at byte 11, $[1]"),
             (V + b"h\x02a\x01\x01", "expected a term, got tag 1, at byte 5, $[1]"),
             (V + b"jj", "expected nothing behind the term, got more bytes, at byte 2, $"),

@@ -16,24 +16,25 @@ def charlist(text: str) -> List:
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
-        (b"binary", "binary"),
-        ("text", "text"),
-        (charlist("char \u2603 list\n"), "char \u2603 list\n"),
+        (b"binary", '"binary"'),
+        ("text", '"text"'),
+        (charlist("char \u2603 list\n"), '"char \u2603 list\n"'),
         (b"\xff", r"b'\xff'"),
         (5, "5"),
         ([], "[]"),
+        (List([]), "List([])"),
         ([1, 2], "[1, 2]"),
         ([-1], "[-1]"),
         ([2**40], f"[{2**40}]"),
-        ((b"a", [charlist("b"), 1.5], {}), '{"a", ["b", 1.5], #{}}'),
-        (Map({b"k": (1,)}), '#{"k" => {1}}'),
+        ((b"a", [charlist("b"), 1.5], {}), '("a", ["b", 1.5], {})'),
+        (Map({b"k": (1, 2)}), 'Map({"k": (1, 2)})'),
         (list(range(60)), f"[{', '.join(map(str, range(50)))}, …]"),
-        ({n: n for n in range(60)}, f"#{{{', '.join(f'{n} => {n}' for n in range(50))}, …}}"),
+        ({n: n for n in range(60)}, f"{{{', '.join(f'{n}: {n}' for n in range(50))}, …}}"),
     ],
 )
 def test_an_error_says_what_kind_it_is_and_why(atom: Any, reason: Any, shown: str) -> None:
     error = CallError((atom("erlang"), atom("throw"), reason, []))
-    assert str(error) == f"erlang throw: {shown}"
+    assert str(error) == f"({atom('erlang')!r}, {atom('throw')!r}, {shown}, [])"
     assert (error.language, error.type, error.value, error.stacktrace) == (
         "erlang" if atom is Atom else b"erlang",
         error.type,
@@ -42,8 +43,12 @@ def test_an_error_says_what_kind_it_is_and_why(atom: Any, reason: Any, shown: st
     )
 
 
-def test_an_atom_is_shown_by_its_name() -> None:
-    assert str(CallError((Atom("erlang"), Atom("error"), (ByteAtom("badkey"), Atom("k")), []))) == "erlang error: {badkey, k}"
+def test_what_erlports_users_match_on() -> None:
+    trace = List([(ByteAtom("unknown"), ByteAtom("unknown"), List([]), List([]))])
+    error = CallError((ByteAtom("erlang"), ByteAtom("error"), ByteAtom("undef"), trace))
+    assert str(error).startswith(
+        "(Atom(b'erlang'), Atom(b'error'), Atom(b'undef'), List([(Atom(b'unknown'), Atom(b'unknown'), List([])"
+    )
 
 
 @pytest.mark.parametrize("value", [Atom("timeout"), b"timeout"])
