@@ -154,7 +154,7 @@ def _shown(term: Any, depth: int = 0) -> str:
     return _FORMS[kind].format(", ".join(parts))
 
 
-_FORMS = {tuple: "({})", list: "[{}]", List: "List([{}])", dict: "{{{}}}", Map: "Map({{{}}})"}
+_FORMS: dict[type, str] = {tuple: "({})", list: "[{}]", List: "List([{}])", dict: "{{{}}}", Map: "Map({{{}}})"}
 
 
 def _text(term: Any) -> str | None:
