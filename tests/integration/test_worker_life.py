@@ -363,7 +363,7 @@ def test_a_message_grows_by_as_much_with_each_language_that_it_passes() -> None:
             lengths.append(len(message))
     steps = {after - before for before, after in zip(lengths, lengths[1:])}
     assert len(steps) == 1, lengths
-    assert max(steps) < 100
+    assert max(steps) < 10_000  # the trace of a level, whose length is that of some paths
 
 
 @MODES
