@@ -44,7 +44,7 @@ DECODE_FAULTS: Final = {
 
 ENCODE_FAULTS: Final = {
     "surrogate": ("text that UTF-8 can write", "a surrogate"),
-    "key_clash": ("keys that differ in Erlang", "two that are the same term, the second a {}"),
+    "key_clash": ("keys that differ in Erlang", "two that are the same term"),
     "changed": ("a container that stays as it is", "one whose size changed while it was encoded"),
 }
 """What the encoders may find wrong, likewise."""
