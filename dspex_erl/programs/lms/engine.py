@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from dspy._vendor.lm15.registry import lookup
 from dspy._vendor.lm15.transports import StdlibAsyncTransport, StdlibTransport
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine, LM15Engine
-from dspy.lm15 import LM15Error, Request, Response, RouterConfig
+from dspy.lm15 import Request, Response, RouterConfig
 
 from dspex_erl.programs.lms.deadline import seconds_left
-from dspex_erl.programs.lms.faults import leave_if_no_time
+from dspex_erl.programs.lms.faults import leave_if_no_time, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,13 +149,14 @@ class Engine:
         self.supported_params = hints.params
 
     def complete(self, request: Request) -> Response:
-        """One attempt. Raises an error of DSPy's client."""
+        """One attempt. Raises an error of DSPy's client, which shows no secret."""
         with self._lock:
             pool = self._pool() if self._closed else self._shared
             pool.calls += 1
         try:
             return pool.provider.complete(self._route.addressed(request))
-        except LM15Error as error:
+        except Exception as error:
+            scrub(error, self._route.secrets)
             leave_if_no_time(request, error)
             raise
         finally:
@@ -188,12 +189,13 @@ class AsyncEngine:
         self._shared: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     async def complete(self, request: Request) -> Response:
-        """One attempt. Raises an error of DSPy's client; being cancelled closes the connection."""
+        """One attempt. Raises an error of DSPy's client, which shows no secret; being cancelled closes the connection."""
         pool = self._pool(asyncio.get_running_loop())
         pool.calls += 1
         try:
             return await pool.provider.complete(self._route.addressed(request))
-        except LM15Error as error:
+        except Exception as error:
+            scrub(error, self._route.secrets)
             leave_if_no_time(request, error)
             raise
         finally:

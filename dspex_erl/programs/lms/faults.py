@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 import dspy
+from dspy._vendor.lm15.rate_limits import freeze_rate_limits
 from dspy.clients.errors import wrap_error
 
 from dspex_erl.errors import (
@@ -28,9 +29,7 @@ from dspex_erl.programs.lms.deadline import leave_if_late
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dspy.lm15 import LM15Error
-
-__all__ = ["as_error", "leave_if_no_time", "scrubbed"]
+__all__ = ["as_error", "leave_if_no_time", "scrub", "scrubbed"]
 
 _LENGTH = 200
 
@@ -44,6 +43,8 @@ _SHORTEST = 4
 
 _ENDS = 4
 """So many characters of a key's beginning or end are as good as the key, where a server shows no more of it."""
+
+_SAID_BY_SERVERS = ("message", "provider_code", "request_id")
 
 _KINDS: tuple[tuple[type[BaseException], type[LMError], str], ...] = (
     (dspy.ContextWindowExceededError, ContextWindow, "expected a prompt that the model can read, got one that is too long"),
@@ -107,6 +108,25 @@ def scrubbed(text: str, secrets: Iterable[str] = ()) -> str:
     return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
 
 
+def scrub(error: BaseException, secrets: Iterable[str] = ()) -> None:
+    """Takes secrets out of an error of DSPy's client, and out of its causes.
+
+    That has to be done before DSPy sees it: DSPy prints why an attempt of ``best_of_n`` failed, and a program may log what it likes.
+    """
+    secrets = tuple(secrets)
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.args = tuple(scrubbed(value, secrets) if isinstance(value, str) else value for value in cause.args)
+        for name in _SAID_BY_SERVERS:
+            value = getattr(cause, name, None)
+            if isinstance(value, str):
+                setattr(cause, name, scrubbed(value, secrets))
+        if getattr(cause, "rate_limit_headers", None):
+            cause.rate_limit_headers = freeze_rate_limits(None)  # type: ignore[attr-defined]
+        # Not what it happened in the course of: that is an error of somebody else's.
+        cause = cause.__cause__
+
+
 def _without_ends(text: str, secret: str) -> str:
     """``text`` without what a server leaves of a key that it does not want to repeat."""
 
@@ -119,10 +139,11 @@ def _without_ends(text: str, secret: str) -> str:
     return re.sub(rf"(?<!\w)(?:{ends})(?!\w)", "***", text)
 
 
-def leave_if_no_time(request: object, error: LM15Error) -> None:
+def leave_if_no_time(request: object, error: Exception) -> None:
     """Leaves the run if ``request``, which failed with ``error``, would be tried again, and too late."""
-    if dspy.is_retryable_lm_error(wrap_error(error, model="")):
-        leave_if_late(request, error, error.retry_after)
+    wrapped = wrap_error(error, model="")
+    if dspy.is_retryable_lm_error(wrapped):
+        leave_if_late(request, error, getattr(wrapped, "retry_after", None))
 
 
 def _said(error: BaseException) -> str:

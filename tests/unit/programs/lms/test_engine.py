@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -257,6 +259,59 @@ class TestFaults:
     def test_no_answer_in_time(self, asked: Any, build: Any) -> None:
         with LMServer(held=True) as server, pytest.raises(dspy.LMTransportError):
             asked(build(server, timeout_s=0.05))
+
+
+class TestSecrets:
+    """DSPy shows the errors of an engine as they are: it prints why an attempt failed, and logs why it tries again."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault(401, f"Incorrect API key provided: {KEY}"),
+            Fault(400, f"no, {KEY}"),
+            Fault(404, f"no such model for {KEY}"),
+            Fault(429, f"slow down, {KEY}", {"X-Request-Id": KEY, "X-RateLimit-Limit-Requests": KEY}),
+            Fault(500, f"crashed with {KEY}", {"X-Request-Id": KEY}),
+            Fault(200, f"not an answer but {KEY}"),
+        ],
+    )
+    def test_no_error_shows_the_key(self, asked: Any, build: Any, fault: Fault) -> None:
+        with LMServer(answers=[fault]) as server, pytest.raises(dspy.LMError) as caught:
+            asked(build(server))
+        assert KEY not in "".join(traceback.format_exception(caught.value))
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert KEY not in repr(error)
+            assert KEY not in repr(vars(error))
+            error = error.__cause__ or error.__context__
+
+    @pytest.mark.parametrize("kind", ["BestOfN", "Refine"])
+    def test_what_dspy_prints(self, build: Any, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+        with LMServer(answers=[Fault(401, f"Incorrect API key provided: {KEY}")] * 2) as server:
+            attempts = getattr(dspy, kind)(program(), N=2, reward_fn=lambda inputs, made: 1.0, threshold=1.0)
+            with settings(build(server)), contextlib.suppress(dspy.LMError):
+                attempts(question="Why?")
+            assert len(server.requests) == 2
+        printed = capsys.readouterr()
+        assert "Incorrect API key provided: ***" in printed.out
+        assert KEY not in printed.out + printed.err
+
+    def test_an_error_of_the_caller_stays_as_it_is(self, asked: Any, build: Any) -> None:
+        mine = ValueError(f"mine, with {KEY}, " + "and long " * 100)
+        said = str(mine)
+        with LMServer(answers=[Fault(401, KEY)]) as server:
+            try:
+                raise mine
+            except ValueError:
+                model = build(server)
+                with pytest.raises(dspy.LMAuthError):
+                    asked(model)
+        assert str(mine) == said
+
+    def test_an_error_that_leaves_the_run(self, asked: Any, build: Any) -> None:
+        with LMServer(answers=[Fault(429, KEY, {"Retry-After": "3000"})]) as server, pytest.raises(GiveUp) as caught:
+            asked(build(server, num_retries=3), deadline=Deadline(time.monotonic() + 1000))
+        assert KEY not in str(caught.value.error)
 
 
 class TestDeadline:

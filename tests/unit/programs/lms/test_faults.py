@@ -21,7 +21,7 @@ from dspex_erl.errors import (
     RateLimited,
 )
 from dspex_erl.programs.lms.deadline import Deadline, GiveUp
-from dspex_erl.programs.lms.faults import as_error, leave_if_no_time, scrubbed
+from dspex_erl.programs.lms.faults import as_error, leave_if_no_time, scrub, scrubbed
 from dspex_erl.programs.ready import dspy_module
 from dspex_erl.programs.schema import dspy_signature
 from dspex_erl.programs.signature import parse_signature
@@ -154,6 +154,36 @@ class TestScrubbed:
 
     def test_a_text_of_any_length_is_no_work(self) -> None:
         assert len(scrubbed("*" * 10_000_000, (KEY,))) <= 200
+
+
+class TestScrub:
+    def test_an_error_and_its_causes(self) -> None:
+        error = RateLimitError(
+            f"slow, {KEY}",
+            provider_code=KEY,
+            request_id=f"r-{KEY}",
+            retry_after=7,
+            status=429,
+            rate_limit_headers={"x-ratelimit-limit-requests": [KEY]},
+        )
+        cause = OSError(5, f"no more, {KEY}")
+        error.__cause__, error.__context__ = cause, ValueError(KEY)
+        scrub(error, (KEY,))
+        assert KEY not in str(error) + repr(error) + repr(vars(error)) + repr(cause.args)
+        # The client has advice of its own to add.
+        assert error.message.startswith("slow, ***")
+        assert (error.request_id, error.retry_after, error.status) == ("r-***", 7, 429)
+        assert cause.args == (5, "no more, ***")
+        # What it happened in the course of is somebody else's.
+        assert error.__context__.args == (KEY,)
+
+    def test_without_secrets(self) -> None:
+        error = AuthError("no account has sk-abcdefgh")
+        scrub(error)
+        said = error.message
+        assert said.startswith("no account has ***")
+        scrub(error)
+        assert error.message == said
 
 
 def test_time_for_another_try() -> None:
